@@ -1,0 +1,32 @@
+# Everything on a machine with Python 3.11 and make: `make demo`, `make test`.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test test-all lint docs clean
+
+# The stamp makes a second run reuse the environment, until the dependencies change.
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: .venv/.installed
+	$(BIN)/python examples/plot_quickstart.py
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+docs: .venv/.installed
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "Documentation: docs/_build/html/index.html"
+
+clean:
+	rm -rf .venv docs/_build docs/auto_examples docs/api/generated

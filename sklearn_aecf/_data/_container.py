@@ -1,0 +1,373 @@
+"""MultimodalData: named arrays with the same rows, which scikit-learn can slice."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sklearn_aecf._data._values import as_array, frame_columns, frame_to_array, is_frame, missing_rows, select_columns
+
+_REPR_BYTES = 100e6  # above this, counting what is missing would make a repr slow
+
+
+class MultimodalData(Mapping):
+    """Named arrays with the same rows, one per modality, which scikit-learn can slice.
+
+    A plain dict of arrays counts its keys as rows in scikit-learn, and so cannot be split, searched over or
+    cross-validated. This container can: its length is the number of rows, and indexing it by rows slices every
+    modality. It never changes or copies the arrays that it is given; each keeps its own dtype, and memory-mapped
+    arrays stay on disk until rows are taken.
+
+    Parameters
+    ----------
+    data : mapping of str to array-like
+        One entry per modality: an array of shape ``(n_rows, n_features)``, a DataFrame, a torch tensor, or None for
+        a modality that no row has. A row of NaN means that the modality is missing in that row. Raw data for a
+        transformer (strings, paths, images) may have any dtype and any number of dimensions from one up.
+
+    Attributes
+    ----------
+    shape : tuple (n_rows, n_features)
+        Features of all modalities together; a raw 1-D modality counts as one.
+    present : ndarray of bool, shape (n_rows, n_modalities)
+        True where a row has the modality.
+    names : tuple of str
+        Modalities in order.
+
+    Raises
+    ------
+    TypeError
+        If `data` is no mapping, a name is no string, or the values of a modality are no array.
+    ValueError
+        If there is no modality, or the modalities differ in their number of rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_aecf import MultimodalData
+    >>> X = MultimodalData({"image": np.ones((4, 3)), "audio": np.zeros((4, 2))})
+    >>> len(X), X.shape, list(X)
+    (4, (4, 5), ['image', 'audio'])
+    >>> X[1:3]["audio"].shape
+    (2, 2)
+    """
+
+    def __init__(self, data):
+        if not isinstance(data, Mapping):
+            raise TypeError(
+                f"MultimodalData needs a dict of arrays, one per modality. Got {type(data).__name__}; "
+                "for a DataFrame use MultimodalData.from_frame(frame, groups)."
+            )
+        if len(data.keys()) == 0:
+            raise ValueError("X is an empty dict; give at least one modality, e.g. {'image': array}.")
+        arrays, feature_names = {}, {}
+        for name in data.keys():  # noqa: SIM118, a SliceDict iterates over something else in other versions
+            if not isinstance(name, str):
+                raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
+            value = data[name]
+            arrays[name] = None if value is None else as_array(value, name)
+            if is_frame(value):
+                feature_names[name] = tuple(map(str, frame_columns(value)))
+        if isinstance(data, MultimodalData):
+            feature_names = dict(data._feature_names)
+        self._arrays = _same_rows(arrays)
+        self._feature_names = feature_names
+
+    @classmethod
+    def _from_arrays(cls, arrays, feature_names):
+        container = cls.__new__(cls)
+        container._arrays = arrays
+        container._feature_names = {name: names for name, names in feature_names.items() if name in arrays}
+        return container
+
+    # Mapping of names to arrays
+
+    def __len__(self):
+        return len(next(iter(self._arrays.values())))
+
+    def __iter__(self):
+        return iter(self._arrays)
+
+    def __contains__(self, name):
+        return name in self._arrays
+
+    def __eq__(self, other):
+        if not isinstance(other, Mapping) or list(self.keys()) != list(other.keys()):
+            return NotImplemented if not isinstance(other, Mapping) else False
+        return all(_equal_arrays(self[name], np.asarray(other[name])) for name in self)
+
+    __hash__ = None
+
+    def keys(self):
+        """Names of the modalities, in order."""
+        return self._arrays.keys()
+
+    def values(self):
+        """Arrays of the modalities, in order."""
+        return self._arrays.values()
+
+    def items(self):
+        """Pairs of name and array, in order."""
+        return self._arrays.items()
+
+    def __getitem__(self, key):
+        """A modality's array (a name), some modalities (names), or some rows (everything else).
+
+        Parameters
+        ----------
+        key : str, list of str, int, slice, mask, index array, or (rows, Ellipsis)
+
+        Returns
+        -------
+        ndarray for a name, else MultimodalData
+        """
+        if isinstance(key, str):
+            if key not in self._arrays:
+                raise KeyError(f"No modality {key!r}; there are {_quoted(self)}.")
+            return self._arrays[key]
+        if isinstance(key, tuple) and len(key) == 2 and (key[1] is Ellipsis or _is_full_slice(key[1])):
+            key = key[0]
+        if isinstance(key, slice):
+            return self._rows(key)
+        if isinstance(key, int | np.integer):
+            return self._rows(self._checked_rows(np.asarray([key])))
+        key = np.asarray(key)
+        if key.dtype.kind in "UO" and key.size and all(isinstance(name, str) for name in key.ravel()):
+            return self._from_arrays({name: self[name] for name in key.ravel().tolist()}, self._feature_names)
+        return self._rows(self._checked_rows(key))
+
+    def __setitem__(self, key, value=None):
+        raise TypeError(
+            "MultimodalData cannot be assigned into. Build a new one: MultimodalData({**X, 'name': new_array})."
+        )
+
+    __delitem__ = __setitem__
+
+    def _checked_rows(self, rows):
+        n_rows = len(self)
+        if rows.ndim != 1:
+            raise IndexError(f"Rows must be chosen by a 1-D index or mask. Got an index with {rows.ndim} dimensions.")
+        if rows.dtype.kind == "b":
+            if len(rows) != n_rows:
+                raise IndexError(f"The mask has {len(rows)} entries, but there are {n_rows} rows.")
+            return np.flatnonzero(rows)
+        if rows.size == 0:
+            return rows.astype(np.intp)
+        if rows.dtype.kind not in "iu":
+            raise IndexError(f"Rows must be chosen by integers, a mask or a slice. Got dtype {rows.dtype}.")
+        outside = rows[(rows < -n_rows) | (rows >= n_rows)]
+        if outside.size:
+            raise IndexError(f"Row {outside[0]} is out of range: there are {n_rows} rows.")
+        return rows
+
+    def _rows(self, rows):
+        return self._from_arrays({name: array[rows] for name, array in self._arrays.items()}, self._feature_names)
+
+    def take(self, indices, axis=0, out=None, mode="raise"):
+        """Rows at the given positions, as ``numpy.take`` along the first axis.
+
+        Parameters
+        ----------
+        indices : array-like of int, shape (n_taken,)
+        axis : 0
+            The only axis that all modalities share.
+        out, mode
+            As numpy passes them; only the defaults are accepted.
+
+        Returns
+        -------
+        MultimodalData
+        """
+        if axis != 0 or out is not None or mode != "raise":
+            raise ValueError(
+                "MultimodalData.take takes rows only: axis=0, out=None, mode='raise'. "
+                f"Got axis={axis!r}, out={out!r}, mode={mode!r}."
+            )
+        return self[np.atleast_1d(indices)]
+
+    def copy(self):
+        """A copy that shares no memory with this one."""
+        return self._from_arrays({name: np.array(array) for name, array in self.items()}, self._feature_names)
+
+    # What scikit-learn asks of an array
+
+    @property
+    def names(self):
+        """Modalities in order, a tuple."""
+        return tuple(self._arrays)
+
+    @property
+    def shape(self):
+        """Rows, and the features of all modalities together."""
+        return len(self), sum(map(_width, self.values()))
+
+    @property
+    def ndim(self):
+        """Always 2: rows and features."""
+        return 2
+
+    @property
+    def dtype(self):
+        """The dtype that holds every modality: object as soon as one is raw."""
+        if any(array.dtype.kind not in "biuf" for array in self.values()):
+            return np.dtype(object)
+        return np.result_type(*(array.dtype for array in self.values()))
+
+    @property
+    def nbytes(self):
+        """Bytes of all modalities together."""
+        return sum(array.nbytes for array in self.values())
+
+    @property
+    def device(self):
+        """Always ``"cpu"``: part of the array API standard."""
+        return "cpu"
+
+    def __array_namespace__(self, api_version=None):
+        from sklearn.utils._array_api import get_namespace
+
+        return get_namespace(np.empty(0))[0]
+
+    def __array__(self, dtype=None, copy=None):
+        """One 2-D array with the modalities side by side, NaN where they are missing."""
+        raw = [name for name, array in self.items() if array.ndim != 2]
+        if raw:
+            raise ValueError(
+                f"Modality {raw[0]!r} has {self[raw[0]].ndim} dimension(s), so X has no 2-D form; turn it into "
+                "features first, with a ModalityTransformer."
+            )
+        return np.concatenate(list(self.values()), axis=1, dtype=self.dtype if dtype is None else dtype)
+
+    # Missing modalities, column groups, DataFrames
+
+    @property
+    def present(self):
+        """Which row has which modality, bool of shape (n_rows, n_modalities)."""
+        return np.column_stack([~missing_rows(array) for array in self.values()])
+
+    def column_groups(self):
+        """Where each modality is among the columns of ``numpy.asarray(self)``.
+
+        Returns
+        -------
+        dict of str to slice
+            What ``AECFClassifier(modalities=...)`` takes, for tools that turn X into an array.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_aecf import MultimodalData
+        >>> MultimodalData({"image": np.ones((4, 3)), "audio": np.zeros((4, 2))}).column_groups()
+        {'image': slice(0, 3, None), 'audio': slice(3, 5, None)}
+        """
+        ends = np.cumsum([_width(array) for array in self.values()]).tolist()
+        return {name: slice(start, end) for name, start, end in zip(self, [0, *ends], ends, strict=False)}
+
+    @classmethod
+    def from_frame(cls, frame, groups=None, *, remainder="error"):
+        """Build from a DataFrame, pandas or polars.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Missing values of any kind (NaN, None, NA) become NaN.
+        groups : dict of str to str or list of str, default=None
+            The columns of each modality: names, or patterns such as ``"note_*"`` (as in `fnmatch`). Without it,
+            columns of two levels are grouped by the first.
+        remainder : {"error", "drop"}, default="error"
+            What happens to columns that belong to no modality.
+
+        Returns
+        -------
+        MultimodalData
+
+        Raises
+        ------
+        ValueError
+            If a pattern matches no column, a column is claimed twice, or one is left over.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklearn_aecf import MultimodalData
+        >>> frame = pd.DataFrame({"na": [140.0, None], "k": [4.1, None], "note_1": [0.2, 0.3]})
+        >>> X = MultimodalData.from_frame(frame, {"labs": ["na", "k"], "notes": "note_*"})
+        >>> X.present.tolist()
+        [[True, True], [False, True]]
+        """
+        from sklearn_aecf._data._groups import match_columns
+
+        if not is_frame(frame):
+            raise TypeError(f"from_frame needs a DataFrame. Got {type(frame).__name__}.")
+        columns = match_columns(frame, groups, remainder)
+        arrays, feature_names = {}, {}
+        for name, names in columns.items():
+            arrays[name] = frame_to_array(select_columns(frame, names))
+            feature_names[name] = tuple(str(label[-1] if isinstance(label, tuple) else label) for label in names)
+        container = cls(arrays)
+        container._feature_names = feature_names
+        return container
+
+    def feature_names(self, name):
+        """Names of a modality's features: its columns if it came from a DataFrame, else "0", "1", ..."""
+        known = self._feature_names.get(name)
+        return list(known) if known else [str(index) for index in range(_width(self[name]))]
+
+    def to_frame(self):
+        """A pandas DataFrame with columns of two levels: modality and feature.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `from_frame` turns it back into the same modalities.
+        """
+        import pandas as pd
+
+        labels = [(name, feature) for name in self for feature in self.feature_names(name)]
+        columns = [column for array in self.values() for column in array.reshape(len(self), -1).T]
+        index = pd.MultiIndex.from_tuples(labels, names=["modality", "feature"])
+        return pd.DataFrame(dict(enumerate(columns))).set_axis(index, axis=1)
+
+    def __repr__(self):
+        shares = 1 - self.present.mean(axis=0) if 0 < self.nbytes < _REPR_BYTES else np.zeros(len(self.names))
+        parts = [
+            f"{name}: {_shape_text(array)} {array.dtype}" + (f", {share:.0%} missing" if share else "")
+            for (name, array), share in zip(self.items(), shares, strict=True)
+        ]
+        return f"MultimodalData({len(self)} rows; {'; '.join(parts)})"
+
+
+def _same_rows(arrays):
+    """The same dict, with None replaced by an array without features; all must have the same rows."""
+    given = {name: array for name, array in arrays.items() if array is not None}
+    if not given:
+        raise ValueError("Every modality is None, so the number of rows is unknown; give at least one an array.")
+    first, expected = next((name, len(array)) for name, array in given.items())
+    for name, array in given.items():
+        if len(array) != expected:
+            raise ValueError(
+                f"Modality {name!r} has {len(array)} rows but {first!r} has {expected}. Give every modality one row "
+                "per sample, with NaN rows where it is missing."
+            )
+    nobody = np.empty((expected, 0), dtype=np.float32)
+    return {name: nobody if array is None else array for name, array in arrays.items()}
+
+
+def _equal_arrays(one, other):
+    numeric = one.dtype.kind in "fc" and other.dtype.kind in "fc"
+    return np.array_equal(one, other, equal_nan=numeric)
+
+
+def _width(array):
+    return int(np.prod(array.shape[1:])) if array.ndim > 1 else 1
+
+
+def _shape_text(array):
+    return "raw" if array.ndim == 1 else " x ".join(map(str, array.shape[1:]))
+
+
+def _is_full_slice(key):
+    return isinstance(key, slice) and key == slice(None)
+
+
+def _quoted(names):
+    return ", ".join(repr(name) for name in names)

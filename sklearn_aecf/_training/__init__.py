@@ -1,0 +1,18 @@
+"""The skorch net: objective, tensor batches, callbacks, and the passes that predict."""
+
+from sklearn_aecf._training._batches import NetworkInputs, RowTensors, choose_device, seeded
+from sklearn_aecf._training._net import AECFNet, history_columns, make_net
+from sklearn_aecf._training._predict import Predictor
+from sklearn_aecf._training._temperature import fit_temperature
+
+__all__ = [
+    "AECFNet",
+    "NetworkInputs",
+    "Predictor",
+    "RowTensors",
+    "choose_device",
+    "fit_temperature",
+    "history_columns",
+    "make_net",
+    "seeded",
+]

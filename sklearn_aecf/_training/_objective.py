@@ -1,0 +1,128 @@
+"""The objective of one batch: embed once, then two passes of gate and heads."""
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_aecf.curriculum import (
+    draw_regret_subsets,
+    draw_subsets,
+    entropy_rates,
+    uniform_rates,
+    update_regret,
+)
+from sklearn_aecf.losses import (
+    cec_loss,
+    entropy_coefficient,
+    mean_logits,
+    normalized_entropy,
+    prediction_loss,
+    probabilities,
+    uncertainty,
+)
+
+
+class AECFObjective(nn.Module):
+    """Loss of a batch, for every row on its observed set S and on one sampled subset S' per member.
+
+    ``L = l(f_S, y) + l(f_S', y) - lambda(x) H(p_S) / log|S| + cec_weight L_CEC(f_S, f_S')``
+
+    Its state is a running mean of the uncertainty and, for ``masking="regret"``, how badly each subset is handled.
+
+    Parameters
+    ----------
+    kind : {"multiclass", "multilabel"}
+    n_modalities : int
+    entropy_weight, cec_weight : float
+    masking : {"entropy", "uniform", "regret"} or None
+    n_uncertainty_samples : int
+        Stochastic passes where there is one member.
+    """
+
+    typical_spread: Tensor
+    regret: Tensor
+
+    def __init__(self, kind, n_modalities, entropy_weight, cec_weight, masking, n_uncertainty_samples):
+        super().__init__()
+        self.kind = kind
+        self.entropy_weight = entropy_weight
+        self.cec_weight = cec_weight
+        # There is nothing to hide from a row with a single modality.
+        self.masking = masking if n_modalities > 1 else None
+        self.n_uncertainty_samples = n_uncertainty_samples
+        self.register_buffer("typical_spread", torch.zeros(()))
+        self.register_buffer("regret", torch.zeros(2**n_modalities - 1 if masking == "regret" else 0))
+
+    def forward(self, network, batch, mask_rate: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch, and what the history records of it (0-d tensors, not yet fetched)."""
+        (inputs, present), (target, weight, label_weight) = batch
+        embeddings = network.embed(inputs)
+        weights, entropy = network.gate(embeddings, present)
+        activations, logits = self._observed_pass(network, embeddings, weights, present)
+        loss = prediction_loss(logits, target, self.kind, label_weight).mean(dim=0)
+        parts = {"prediction_loss": loss}
+        evenness = normalized_entropy(entropy, present)
+        if self.entropy_weight > 0:
+            coefficient = self._coefficient(network, activations, logits)
+            loss = loss - coefficient * evenness
+            parts["entropy_coefficient"] = coefficient
+        if self.masking is not None:
+            subsets, codes = self._draw(weights, entropy, present, network.n_members, mask_rate)
+            subset_weights, _ = network.gate(embeddings, subsets)
+            smaller = network.classify(embeddings, subset_weights, subsets)
+            masked = prediction_loss(smaller, target, self.kind, label_weight)
+            loss = loss + masked.mean(dim=0)
+            parts["masked_loss"] = masked.mean(dim=0)
+            if codes is not None:
+                self.regret = update_regret(self.regret, codes, masked.detach().T)
+            if self.cec_weight > 0:
+                expert = mean_logits(logits.detach(), self.kind, dim=0)
+                cec = cec_loss(smaller, expert, self.kind).mean(dim=0)
+                loss = loss + self.cec_weight * cec
+                parts["cec_loss"] = cec
+        parts["gate_entropy"] = evenness
+        recorded = {name: (part.detach() * weight).mean() for name, part in parts.items()}
+        return (loss * weight).mean(), recorded
+
+    def _observed_pass(self, network, embeddings, weights, present):
+        views = (len(weights), network.n_members, weights.shape[-1])
+        scaled = network.fusion.scaled(weights, present)[:, None].expand(views)
+        activations = network.heads.activate(embeddings, scaled)
+        return activations, network.heads.read_out(network.heads.dropout(activations))
+
+    @torch.no_grad()
+    def _coefficient(self, network, activations, logits):
+        """lambda(x), from the spread of the members or, with one, of passes that redo the last dropout only."""
+        if network.n_members == 1 and network.heads.dropout.p > 0 and self.n_uncertainty_samples > 1:
+            repeated = activations.expand(self.n_uncertainty_samples, -1, -1)
+            logits = network.heads.read_out(network.heads.dropout(repeated))
+        spread = uncertainty(probabilities(logits.float(), self.kind))
+        mean = spread.mean()
+        # The first batch starts the running mean, without asking the device whether it is the first.
+        self.typical_spread = torch.where(
+            self.typical_spread == 0, mean, torch.lerp(self.typical_spread, mean, 0.01)
+        ).clamp(min=1e-12)
+        return entropy_coefficient(
+            spread, scale=self.typical_spread, weight=self.entropy_weight, lambda_max=3 * self.entropy_weight
+        )
+
+    @torch.no_grad()
+    def _draw(self, weights, entropy, present, n_members, mask_rate):
+        if self.masking == "regret":
+            return draw_regret_subsets(present, self.regret, mask_rate, n_members)
+        if self.masking == "entropy":
+            rates = entropy_rates(weights, entropy, present, mask_rate)
+        else:
+            rates = uniform_rates(present, mask_rate)
+        return draw_subsets(present, rates, n_members), None
+
+
+@torch.no_grad()
+def evaluation_views(present: Tensor, rates=(0.0, 0.3, 0.5, 0.7)) -> Tensor:
+    """Each row's observed set, and one subset of it per mask rate: what validation averages over.
+
+    Drawn once before training, so that epochs are compared on the same views; shape (n_rows, n_rates, m). A single
+    modality leaves one view.
+    """
+    if present.shape[1] == 1:
+        return present[:, None]
+    return torch.cat([draw_subsets(present, uniform_rates(present, rate), 1) for rate in rates], dim=1)

@@ -1,0 +1,95 @@
+"""Passes that predict: chunks of rows through the network in reused buffers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sklearn_aecf._data import Modalities
+from sklearn_aecf._training._batches import NetworkInputs
+from sklearn_aecf._training._net import AECFNet
+from sklearn_aecf.losses import mean_logits
+
+CHUNK_ROWS = 1024
+
+# Matrix products treat the last rows of a batch that fill no block differently, in the last digit. Whole blocks
+# make a row's prediction the same bits whichever rows are beside it.
+BLOCK_ROWS = 64
+
+
+@dataclass
+class Predictor:
+    """What a fitted classifier computes rows with.
+
+    Attributes
+    ----------
+    net : AECFNet
+    inputs : NetworkInputs
+    """
+
+    net: AECFNet
+    inputs: NetworkInputs
+
+    def logits(self, data: Modalities, present=None):
+        """Logits of the members' mean probabilities.
+
+        Parameters
+        ----------
+        data : Modalities
+        present : ndarray of bool, shape (n_rows, n_views, n_modalities), default=None
+            Subsets of each row's modalities to predict from; by default the observed set alone.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_views, n_outputs)
+            Arbitrary where a row has no active modality in a view.
+        """
+
+        def step(module, embeddings, observed, rows):
+            views = observed[:, None]
+            if present is not None:
+                views = torch.zeros(len(observed), *present.shape[1:2], observed.shape[1], dtype=torch.bool)
+                views[: rows.stop - rows.start] = torch.from_numpy(present[rows][..., self.inputs.active])
+                views = views.to(observed.device)
+            members = module.member_logits(embeddings, views).float()
+            return mean_logits(members, self.net.kind, dim=1).transpose(0, 1)
+
+        return self._collect(data, step)
+
+    def gate_weights(self, data: Modalities):
+        """Gate weights of the active modalities, shape (n_rows, n_active)."""
+        return self._collect(data, lambda module, embeddings, observed, rows: module.gate(embeddings, observed)[0])
+
+    def fused(self, data: Modalities):
+        """Fused embeddings, shape (n_rows, d)."""
+        return self._collect(data, lambda module, embeddings, observed, rows: module.fuse(embeddings, observed))
+
+    @torch.inference_mode()
+    def _collect(self, data, step):
+        module, device = self.net.module_, self.net.device
+        module.eval()
+        on_cpu = torch.device(device).type == "cpu"
+        n_buffered = _padded(min(CHUNK_ROWS, len(data)))
+        buffers = [torch.empty(n_buffered, width) for width in self.inputs.widths]
+        collected = None
+        for start in range(0, len(data), CHUNK_ROWS):
+            rows = slice(start, min(start + CHUNK_ROWS, len(data)))
+            n_rows = rows.stop - start
+            self.inputs.chunk(data, rows, out=buffers)
+            inputs = [buffer[: _padded(n_rows)] for buffer in buffers]
+            observed = torch.zeros(_padded(n_rows), len(inputs), dtype=torch.bool)
+            observed[:n_rows] = self.inputs.present(data, rows)
+            for x in inputs:
+                x[n_rows:] = 0
+            if not on_cpu:
+                inputs, observed = [x.to(device) for x in inputs], observed.to(device)
+            with self.net.autocast():
+                result = step(module, module.embed(inputs), observed, rows)[:n_rows]
+            if collected is None:
+                collected = np.empty((len(data), *result.shape[1:]))
+            collected[rows] = result.float().cpu().numpy()
+        return collected
+
+
+def _padded(n_rows):
+    return -(-n_rows // BLOCK_ROWS) * BLOCK_ROWS

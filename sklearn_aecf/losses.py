@@ -1,0 +1,175 @@
+"""The terms of the objective: pure functions of tensors.
+
+Axes: `b` rows, `k` members or views, `c` classes or labels. `kind` is ``"multiclass"`` (softmax) or ``"multilabel"``
+(a sigmoid a label).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812, torch's own habit
+
+
+def probabilities(logits: Tensor, kind: str) -> Tensor:
+    """Softmax over the last axis, or a sigmoid per label."""
+    return torch.sigmoid(logits) if kind == "multilabel" else torch.softmax(logits, dim=-1)
+
+
+def prediction_loss(logits: Tensor, target: Tensor, kind: str, label_weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy, or the mean binary cross-entropy over labels, of each row.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., b, c)
+    target : Tensor
+        Class indices of shape (b,), or 0/1 of shape (b, c).
+    kind : {"multiclass", "multilabel"}
+    label_weight : Tensor of shape (b, c), optional
+        Multilabel only: weight of each entry, 0 where it was not reported.
+
+    Returns
+    -------
+    Tensor of shape (..., b)
+    """
+    if kind == "multilabel":
+        each = F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
+        return (each if label_weight is None else each * label_weight).mean(dim=-1)
+    flat = F.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]),
+        target.expand(logits.shape[:-1]).reshape(-1),
+        reduction="none",
+    )
+    return flat.view(logits.shape[:-1])
+
+
+def mean_logits(logits: Tensor, kind: str, dim: int) -> Tensor:
+    """Logits of the mean of the members' probabilities, computed in logarithms.
+
+    Parameters
+    ----------
+    logits : Tensor
+    kind : {"multiclass", "multilabel"}
+    dim : int
+        Axis of the members.
+
+    Returns
+    -------
+    Tensor
+        `logits` without the axis `dim`.
+    """
+    if logits.shape[dim] == 1:
+        return logits.squeeze(dim)
+    if kind == "multilabel":
+        return F.logsigmoid(logits).logsumexp(dim) - F.logsigmoid(-logits).logsumexp(dim)
+    return F.log_softmax(logits, dim=-1).logsumexp(dim)
+
+
+def uncertainty(member_probabilities: Tensor) -> Tensor:
+    """Variance over members (or stochastic passes) of the predicted probabilities, averaged over classes.
+
+    Parameters
+    ----------
+    member_probabilities : Tensor of shape (k, b, c)
+
+    Returns
+    -------
+    Tensor of shape (b,)
+
+    References
+    ----------
+    .. [1] Chlon, Chlon and Awada, arXiv:2505.15417: ``Var_K`` by MC dropout or a deep ensemble.
+    """
+    return member_probabilities.var(dim=0, unbiased=False).mean(dim=-1)
+
+
+def entropy_coefficient(
+    spread: Tensor,
+    *,
+    scale: Tensor | float = 1.0,
+    weight: float = 1.0,
+    lambda_min: float = 0.0,
+    lambda_max: float = float("inf"),
+) -> Tensor:
+    """Per-instance coefficient of the entropy term.
+
+    ``lambda(x) = min(lambda_max, lambda_min + weight * softplus(U(x) / scale))``
+
+    Parameters
+    ----------
+    spread : Tensor of shape (b,)
+        ``U(x)``, see `uncertainty`.
+    scale : float or Tensor, default=1
+        1 is the paper's formula. `AECFClassifier` passes a running mean of U (ours): U is small, so that with scale
+        1 the coefficient hardly differs between rows.
+    weight : float, default=1
+        1 is the paper's formula; `AECFClassifier` passes its ``entropy_weight`` (ours).
+    lambda_min, lambda_max : float
+
+    Returns
+    -------
+    Tensor of shape (b,)
+
+    References
+    ----------
+    .. [1] Chlon, Chlon and Awada, arXiv:2505.15417, per-instance entropy coefficient.
+    """
+    return (lambda_min + weight * F.softplus(spread / scale)).clamp(max=lambda_max)
+
+
+def normalized_entropy(entropy: Tensor, present: Tensor) -> Tensor:
+    """Entropy over ``log|S|``, in [0, 1]; 0 for rows with one observed modality, which have none.
+
+    Parameters
+    ----------
+    entropy : Tensor of shape (b,), in nats
+    present : bool Tensor of shape (b, m)
+    """
+    size = present.sum(dim=-1)
+    return torch.where(size > 1, entropy / size.clamp(min=2).to(entropy.dtype).log(), 0)
+
+
+def confidence(probability: Tensor, kind: str) -> Tensor:
+    """``c(f)``: the largest probability, or the mean over labels of ``max(p, 1 - p)``; shape (..., b)."""
+    if kind == "multilabel":
+        return torch.maximum(probability, 1 - probability).mean(dim=-1)
+    return probability.amax(dim=-1)
+
+
+def monotone_loss(smaller: Tensor, larger: Tensor, kind: str) -> Tensor:
+    """Penalty where less evidence means more confidence: ``relu(c(f_S') - c(f_S))`` of each row.
+
+    Parameters
+    ----------
+    smaller, larger : Tensor of shape (..., b, c)
+        Logits on a subset and on the full observed set; the gradient flows into `smaller` only.
+    kind : {"multiclass", "multilabel"}
+
+    References
+    ----------
+    .. [1] Chlon, Chlon and Awada, arXiv:2505.15417, contrastive expert calibration.
+    """
+    expert = confidence(probabilities(larger.detach(), kind), kind)
+    return torch.relu(confidence(probabilities(smaller, kind), kind) - expert)
+
+
+def agreement_loss(smaller: Tensor, larger: Tensor, kind: str) -> Tensor:
+    """``KL(f_S || f_S')`` of each row, mean over labels for multilabel (ours).
+
+    Parameters
+    ----------
+    smaller, larger : Tensor of shape (..., b, c)
+        Logits on a subset and on the full observed set; the gradient flows into `smaller` only.
+    kind : {"multiclass", "multilabel"}
+    """
+    expert = larger.detach()
+    if kind == "multilabel":
+        p = torch.sigmoid(expert)
+        cross = F.binary_cross_entropy_with_logits(smaller, p.expand_as(smaller), reduction="none")
+        own = F.binary_cross_entropy_with_logits(expert, p, reduction="none")
+        return (cross - own).mean(dim=-1)
+    log_expert = F.log_softmax(expert, dim=-1)
+    return (log_expert.exp() * (log_expert - F.log_softmax(smaller, dim=-1))).sum(dim=-1)
+
+
+def cec_loss(smaller: Tensor, larger: Tensor, kind: str) -> Tensor:
+    """Contrastive expert calibration: `monotone_loss` plus `agreement_loss`."""
+    return monotone_loss(smaller, larger, kind) + agreement_loss(smaller, larger, kind)

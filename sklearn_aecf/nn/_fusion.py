@@ -1,0 +1,220 @@
+"""The gate and the fusion: which modality counts how much, and their weighted sum."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class ModalityGate(nn.Module):
+    """Weigh each row's observed modalities.
+
+    A two-layer network scores the modalities; a softmax over the observed ones turns scores into weights. What the
+    first layer needs is computed once per modality, so that many subsets of the same rows (views) cost little: each
+    is a masked sum. The last layer starts at zero, hence weights start uniform (ours).
+
+    Parameters
+    ----------
+    n_modalities : int
+    embed_dim : int
+        Width ``d`` of a modality embedding.
+    hidden_dim : int, default=32
+        Width of the hidden layer.
+
+    References
+    ----------
+    .. [1] Chlon, Chlon and Awada, *Robust Multimodal Learning via Entropy-Gated Contrastive Fusion*,
+       arXiv:2505.15417, the entropy-regularised gate.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.nn import ModalityGate
+    >>> gate = ModalityGate(n_modalities=3, embed_dim=4)
+    >>> present = torch.tensor([[True, True, False], [False, True, False]])
+    >>> weights, entropy = gate(torch.randn(2, 3, 4), present)
+    >>> weights[1].tolist()
+    [0.0, 1.0, 0.0]
+    """
+
+    def __init__(self, n_modalities: int, embed_dim: int, hidden_dim: int = 32):
+        super().__init__()
+        self.n_modalities = n_modalities
+        bound = 1 / math.sqrt(n_modalities * embed_dim + n_modalities)
+        self.from_embeddings = nn.Parameter(torch.empty(n_modalities, embed_dim, hidden_dim).uniform_(-bound, bound))
+        self.from_presence = nn.Parameter(torch.empty(n_modalities, hidden_dim).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(hidden_dim).uniform_(-bound, bound))
+        self.to_scores = nn.Linear(hidden_dim, n_modalities)
+        nn.init.zeros_(self.to_scores.weight)
+        nn.init.zeros_(self.to_scores.bias)
+
+    def evidence(self, embeddings: Tensor) -> Tensor:
+        """What each modality adds to the hidden layer where it is observed, shape (b, m, hidden_dim)."""
+        hidden = torch.bmm(embeddings.transpose(0, 1), self.from_embeddings)
+        return (hidden + self.from_presence[:, None]).transpose(0, 1)
+
+    def weigh(self, evidence: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights and entropy of views ``present`` of shape (b, v, m), from `evidence`."""
+        hidden = torch.relu(torch.bmm(present.to(evidence.dtype), evidence) + self.bias)
+        return masked_softmax(self.to_scores(hidden).float(), present)
+
+    def forward(self, embeddings: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Weigh the modalities of each row.
+
+        Parameters
+        ----------
+        embeddings : Tensor of shape (b, m, d)
+            Finite, also where a modality is absent (what stands there has no influence).
+        present : bool Tensor of shape (b, m) or (b, v, m)
+            With `v`, that many subsets of every row are weighed. At least one True a row is expected, but not
+            checked here, because that would synchronise a GPU; `AECFClassifier` sees to it. A row without one gets
+            weights of 0.
+
+        Returns
+        -------
+        weights : Tensor of the shape of `present`
+            Rows sum to 1; exactly 0 where absent.
+        entropy : Tensor of shape (b,) or (b, v)
+            Of the weights, in nats.
+        """
+        views = present if present.dim() == 3 else present[:, None]
+        weights, entropy = self.weigh(self.evidence(embeddings), views)
+        return (weights, entropy) if present.dim() == 3 else (weights[:, 0], entropy[:, 0])
+
+
+class AECFFusion(nn.Module):
+    """Fuse the embeddings of frozen backbones: a gated sum over the modalities that a row has.
+
+    Parameters
+    ----------
+    n_modalities : int
+    embed_dim : int
+        Width ``d``, the same for all modalities.
+    gate_hidden_dim : int, default=32
+    fusion_exponent : float or "learned", default=0.0
+        ``alpha`` of ``kappa(|S|) = |S| ** alpha``, which multiplies the sum. 0 is the paper's convex mixture; 1 lets
+        evidence add up, as in a product of experts (ours).
+
+    References
+    ----------
+    .. [1] Chlon, Chlon and Awada, arXiv:2505.15417, entropy-gated fusion.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.nn import AECFFusion
+    >>> fusion = AECFFusion(n_modalities=2, embed_dim=16)
+    >>> image, audio = torch.randn(8, 16), torch.randn(8, 16)
+    >>> present = torch.ones(8, 2, dtype=torch.bool)
+    >>> present[0, 1] = False                       # the first row has no audio
+    >>> fused, weights, entropy = fusion([image, audio], present)
+    >>> fused.shape, weights[0].tolist()
+    (torch.Size([8, 16]), [1.0, 0.0])
+    """
+
+    def __init__(
+        self,
+        n_modalities: int,
+        embed_dim: int,
+        gate_hidden_dim: int = 32,
+        fusion_exponent: float | str = 0.0,
+    ):
+        super().__init__()
+        self.n_modalities = n_modalities
+        self.embed_dim = embed_dim
+        self.gate = ModalityGate(n_modalities, embed_dim, gate_hidden_dim)
+        exponent = torch.tensor(0.0 if fusion_exponent == "learned" else float(fusion_exponent))
+        if fusion_exponent == "learned":
+            self.exponent = nn.Parameter(exponent)
+        else:
+            self.register_buffer("exponent", exponent)
+        self._convex = fusion_exponent != "learned" and float(fusion_exponent) == 0
+
+    def scaled(self, weights: Tensor, present: Tensor) -> Tensor:
+        """Weights times ``kappa(|S|)``: what the embeddings are multiplied by."""
+        if self._convex:
+            return weights
+        size = present.sum(dim=-1, keepdim=True).clamp(min=1).to(weights.dtype)
+        return weights * size**self.exponent
+
+    def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Fuse one row's modalities into one vector.
+
+        Parameters
+        ----------
+        embeddings : list of m Tensors of shape (b, d), or a Tensor of shape (b, m, d)
+            In fitted order. What stands where a modality is absent, NaN included, has no influence.
+        present : bool Tensor of shape (b, m)
+
+        Returns
+        -------
+        fused : Tensor of shape (b, d)
+        weights : Tensor of shape (b, m)
+            Rows sum to 1; exactly 0 where absent; all 0 in a row with nothing observed, whose `fused` is 0.
+        entropy : Tensor of shape (b,)
+            Of the weights, in nats.
+
+        Raises
+        ------
+        ValueError
+            If the number of embeddings, their shapes or that of `present` do not fit.
+        """
+        stacked = embeddings if isinstance(embeddings, Tensor) else self._stacked(embeddings)
+        if stacked.dim() != 3 or stacked.shape[1:] != (self.n_modalities, self.embed_dim):
+            raise ValueError(
+                f"embeddings must have shape (b, {self.n_modalities}, {self.embed_dim}). Got {tuple(stacked.shape)}."
+            )
+        if present.dtype != torch.bool or present.shape != stacked.shape[:2]:
+            raise ValueError(
+                f"present must be a bool tensor of shape {tuple(stacked.shape[:2])}. "
+                f"Got {present.dtype} of shape {tuple(present.shape)}."
+            )
+        stacked = stacked.masked_fill(~present[..., None], 0)
+        weights, entropy = self.gate(stacked, present)
+        return weighted_sum(stacked, self.scaled(weights, present)[:, None])[0], weights, entropy
+
+    def _stacked(self, embeddings: list[Tensor]) -> Tensor:
+        if len(embeddings) != self.n_modalities:
+            raise ValueError(f"AECFFusion fuses {self.n_modalities} modalities. Got {len(embeddings)} embeddings.")
+        shapes = {tuple(embedding.shape) for embedding in embeddings}
+        if len(shapes) > 1:
+            raise ValueError(f"All embeddings must have the same shape (b, {self.embed_dim}). Got {sorted(shapes)}.")
+        return torch.stack(list(embeddings), dim=1)
+
+
+def masked_softmax(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax over the observed entries of the last axis, and its entropy in nats.
+
+    Exactly 0 where absent, also in the gradient; a row without any observed entry gets zeros. Neither infinities nor
+    ``0 * log 0`` arise, so gradients stay finite for every pattern.
+    """
+    masked = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
+    shifted = (masked - masked.amax(dim=-1, keepdim=True).detach()).masked_fill(~present, 0)
+    unnormalised = shifted.exp() * present
+    total = unnormalised.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)
+    weights = unnormalised / total
+    entropy = total.squeeze(-1).log() - (weights * shifted).sum(dim=-1)
+    return weights, torch.where(present.any(dim=-1), entropy, 0)
+
+
+def weighted_sum(embeddings: Tensor, weights: Tensor, member_scale: Tensor | None = None) -> Tensor:
+    """Sum the embeddings of a row with given weights, once per view.
+
+    Parameters
+    ----------
+    embeddings : Tensor of shape (b, m, d)
+    weights : Tensor of shape (b, v, m)
+    member_scale : Tensor of shape (v, m, d), optional
+        Factor of each view's member for each modality.
+
+    Returns
+    -------
+    Tensor of shape (v, b, d)
+    """
+    if member_scale is None:
+        return torch.bmm(weights.to(embeddings.dtype), embeddings).transpose(0, 1)
+    by_view = weights.to(embeddings.dtype).permute(2, 1, 0)[..., None]
+    total = by_view[0] * (embeddings[:, 0] * member_scale[:, 0, None])
+    for m in range(1, embeddings.shape[1]):
+        total = total + by_view[m] * (embeddings[:, m] * member_scale[:, m, None])
+    return total

@@ -1,0 +1,228 @@
+"""Every form of X becomes the same arrays and the same presence; what is none is refused in a sentence."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from conftest import FORMS, in_form
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from sklearn_aecf import MultimodalData
+from sklearn_aecf._data import split_modalities
+
+
+@pytest.mark.parametrize("form", [*FORMS, "SliceDict"])
+def test_every_form_reads_the_same(data, form):
+    X, _ = data
+    given, modalities = in_form(X, form)
+    read = split_modalities(given, modalities)
+    assert read.names == X.names
+    assert_array_equal(read.present, X.present)
+    for name, array in zip(read.names, read.arrays, strict=True):
+        assert_array_equal(array, X[name])
+
+
+def test_no_copy_where_a_view_will_do(data):
+    X, _ = data
+    flat = np.asarray(X)
+    for form in (dict(X), flat):
+        read = split_modalities(form, X.column_groups())
+        source = X["a"] if isinstance(form, dict) else flat
+        assert np.shares_memory(read.arrays[0], source)
+
+
+@st.composite
+def patterned(draw):
+    """Arrays with missing rows, gaps and several dtypes."""
+    n_rows = draw(st.integers(1, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    arrays = {}
+    for m in range(draw(st.integers(1, 4))):
+        width = draw(st.integers(1, 4))
+        values = rng.normal(size=(n_rows, width))
+        kind = draw(st.sampled_from(["float64", "float32", "float16", "int64", "bool"]))
+        if kind.startswith("float"):
+            values[rng.random((n_rows, width)) < 0.2] = np.nan
+            values[rng.random(n_rows) < 0.3] = np.nan
+        arrays[f"m{m}"] = (values > 0).astype(kind) if kind == "bool" else values.astype(kind)
+    return arrays
+
+
+@given(patterned())
+@settings(max_examples=80, deadline=None)
+def test_presence_is_not_all_nan(arrays):
+    X = MultimodalData(arrays)
+    expected = np.column_stack([~np.isnan(np.asarray(a, dtype=float)).all(axis=1) for a in arrays.values()])
+    assert_array_equal(X.present, expected)
+    assert_array_equal(split_modalities(arrays).present, expected)
+    assert_array_equal(split_modalities(np.asarray(X, dtype=float), X.column_groups()).present, expected)
+    assert_array_equal(split_modalities(X.to_frame()).present, expected)
+
+
+def test_presence_survives_large_numbers():
+    huge = np.full((3, 4), 3e38, dtype=np.float32)
+    huge[1] = np.nan
+    assert split_modalities({"a": huge}).present[:, 0].tolist() == [True, False, True]
+
+
+def test_order_and_absence_at_predict():
+    spec = split_modalities({"a": np.ones((2, 3)), "b": np.ones((2, 2))}).spec
+    read = split_modalities({"b": np.ones((4, 2))}, spec=spec)
+    assert read.names == ("a", "b")
+    assert read.present.tolist() == [[False, True]] * 4
+    read = split_modalities({"b": np.ones((4, 2)), "a": None}, spec=spec)
+    assert read.present.tolist() == [[False, True]] * 4
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_columns_absent_from_a_frame_are_missing(library):
+    groups = {"labs": ["na", "k"], "ecg": ["rate"]}
+    spec = split_modalities(library.DataFrame({"na": [1.0], "k": [2.0], "rate": [3.0], "id": [7]}), groups).spec
+    read = split_modalities(library.DataFrame({"k": [5.0, 6.0]}), groups, spec=spec)
+    assert_array_equal(read.arrays[0], [[np.nan, 5.0], [np.nan, 6.0]])
+    assert read.present.tolist() == [[True, False]] * 2
+    message = "X has none of the columns of any modality; expected columns such as 'na'."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        split_modalities(library.DataFrame({"sodium": [5.0]}), groups, spec=spec)
+
+
+def test_patterns_and_positions_in_frames():
+    frame = pd.DataFrame(np.arange(8.0).reshape(2, 4), columns=["x_1", "x_2", "y", "z"])
+    read = split_modalities(frame, {"x": "x_*", "rest": slice(2, 4)})
+    assert read.labels == {"x": ("x_1", "x_2"), "rest": ("y", "z")}
+
+
+def test_nullable_and_numeric_object_columns_become_nan():
+    frame = pd.DataFrame({"a": pd.array([1, None], dtype="Int64"), "b": np.array([None, 2.5], dtype=object)})
+    read = split_modalities(frame, {"m": ["a", "b"]})
+    assert_array_equal(read.arrays[0], [[1, np.nan], [np.nan, 2.5]])
+
+
+ok = np.ones((4, 2))
+
+
+@pytest.mark.parametrize(
+    ("X", "modalities", "error", "message"),
+    [
+        (
+            [ok, ok],
+            None,
+            TypeError,
+            "X must be a dict of arrays, one per modality, a MultimodalData, or a 2-D array or DataFrame. Got list.",
+        ),
+        ({}, None, ValueError, "X is an empty dict; give at least one modality, e.g. {'image': array}."),
+        (
+            {"a": None},
+            None,
+            ValueError,
+            "Every modality is None, so the number of rows is unknown; give at least one an array.",
+        ),
+        (
+            {"image": ok, "audio": ok[:3]},
+            None,
+            ValueError,
+            "Modality 'audio' has 3 rows but 'image' has 4. Give every modality one row per sample, with NaN rows where "
+            "it is missing.",
+        ),
+        (
+            {"a": np.ones(4)},
+            None,
+            ValueError,
+            "Modality 'a' must be a 2-D array (n_rows, n_features). Got 1-D; reshape it to (n_rows, 1), e.g. "
+            "X['a'].reshape(-1, 1).",
+        ),
+        (
+            {"a": np.ones((4, 2, 2))},
+            None,
+            ValueError,
+            "Modality 'a' must be a 2-D array (n_rows, n_features). Got 3-D of shape (4, 2, 2); flatten it, e.g. "
+            ".reshape(len(array), -1), or encode it, e.g. with a FrozenEncoder.",
+        ),
+        (
+            {"a": np.array([[1.0], [np.inf]])},
+            None,
+            ValueError,
+            "Modality 'a' contains infinity (first in row 1); replace infinities by NaN where the value is unknown, or "
+            "clip them.",
+        ),
+        (
+            {"a": np.array([["x"], ["y"]], dtype=object)},
+            None,
+            ValueError,
+            "Modality 'a' must be numeric. Got 'x'; encode text and categories first, e.g. with a OneHotEncoder in a "
+            "ModalityTransformer.",
+        ),
+        ({"a": np.ones((0, 2))}, None, ValueError, "X has 0 rows (0 sample(s)); at least one is needed."),
+        ({3: ok}, None, TypeError, "Names of modalities must be strings. Got 3 (int)."),
+        (ok, {"a": slice(0, 5)}, ValueError, "modalities['a'] asks for column 4, but X has 2 columns (0 to 1)."),
+        (ok, {"a": [0, 7]}, ValueError, "modalities['a'] asks for column 7, but X has 2 columns (0 to 1)."),
+        (
+            ok,
+            {"a": [0], "b": [0, 1]},
+            ValueError,
+            "Column 0 belongs to modalities 'a' and 'b'; every column may belong to one modality only.",
+        ),
+        (ok, {"a": [0, 0]}, ValueError, "Column 0 belongs to 'a' twice; every column may belong to one modality only."),
+        (ok, {"a": []}, ValueError, "modalities['a'] selects no column; give every modality at least one."),
+        (
+            ok,
+            {"a": ["na"]},
+            ValueError,
+            "modalities gives column names for 'a', but X is an array without names. Give positions, e.g. "
+            "{'a': slice(0, 16)}, or pass a DataFrame.",
+        ),
+        (
+            ok,
+            {},
+            TypeError,
+            "modalities must be a dict of modality to columns, e.g. {'image': slice(0, 512), 'audio': [512, 513]}. Got "
+            "{}.",
+        ),
+        (
+            pd.DataFrame({"na": [1.0]}),
+            {"labs": ["nna"]},
+            ValueError,
+            "modalities['labs'] asks for column 'nna', which X lacks; did you mean 'na'?",
+        ),
+        (
+            pd.DataFrame({"sex": pd.Categorical(["f"])}),
+            {"labs": ["sex"]},
+            ValueError,
+            "Modality 'labs' must be numeric. Got 'f'; encode text and categories first, e.g. with a OneHotEncoder in a "
+            "ModalityTransformer.",
+        ),
+    ],
+)
+def test_refused(X, modalities, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        split_modalities(X, modalities)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ({"imgae": ok}, "X has unknown modality 'imgae'; did you mean 'image'? Fitted modalities: 'audio', 'image'."),
+        ({"zzz": ok}, "X has unknown modality 'zzz'. Fitted modalities: 'audio', 'image'."),
+        ({"audio": ok[:, :1]}, "Modality 'audio' has 1 features, but AECFClassifier was fitted with 2."),
+        (
+            np.ones((4, 3)),
+            "X is an array of 3 columns, but the fitted modalities have 2 + 2 = 4 ('image', 'audio'); pass a dict, or all "
+            "columns with NaN where a modality is missing.",
+        ),
+    ],
+)
+def test_refused_at_predict(X, message):
+    spec = split_modalities({"image": ok, "audio": ok}).spec
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        split_modalities(X, spec=spec)
+
+
+def test_tensors_and_lists():
+    read = split_modalities({"t": torch.ones(2, 3), "l": [[1, 2], [3, 4]]})
+    assert read.widths == (3, 2)
+    assert split_modalities(torch.ones(2, 3)).widths == (3,)

@@ -1,0 +1,159 @@
+"""The layers on their own."""
+
+import re
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from sklearn_aecf.nn import AECFFusion, AECFNetwork, MemberHeads, ModalityGate
+from sklearn_aecf.nn._fusion import masked_softmax, weighted_sum
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def trained_gate(n_modalities, d):
+    gate = ModalityGate(n_modalities, d)
+    torch.nn.init.normal_(gate.to_scores.weight)
+    return gate
+
+
+def test_masked_softmax_equals_softmax_over_what_is_observed():
+    scores = torch.randn(50, 4)
+    present = torch.rand(50, 4) < 0.5
+    present[0] = False
+    weights, entropy = masked_softmax(scores, present)
+    assert (weights[~present] == 0).all()
+    for row in range(1, 50):
+        if present[row].any():
+            expected = torch.softmax(scores[row, present[row]], dim=0)
+            assert_close(weights[row, present[row]], expected)
+            assert_close(entropy[row], -(expected * expected.log()).sum(), atol=1e-6, rtol=1e-5)
+    assert (weights[0] == 0).all() and entropy[0] == 0
+
+
+@pytest.mark.parametrize("magnitude", [1, 1e4])
+def test_gradients_stay_finite_for_every_pattern(magnitude):
+    scores = (magnitude * torch.randn(64, 3)).requires_grad_()
+    present = torch.tensor([[bool(i >> m & 1) for m in range(3)] for i in range(8)]).repeat(8, 1)
+    weights, entropy = masked_softmax(scores, present)
+    (weights.square().sum() + entropy.sum()).backward()
+    assert torch.isfinite(scores.grad).all()
+    assert (scores.grad[~present] == 0).all()
+
+
+def test_gate_starts_uniform():
+    weights, entropy = ModalityGate(3, 4)(torch.randn(5, 3, 4), torch.ones(5, 3, dtype=torch.bool))
+    assert_close(weights, torch.full((5, 3), 1 / 3))
+    assert_close(entropy, torch.full((5,), 3.0).log())
+
+
+def test_views_of_a_row_equal_separate_passes():
+    gate, embeddings = trained_gate(4, 8), torch.randn(10, 4, 8)
+    views = torch.rand(10, 5, 4) < 0.6
+    weights, entropy = gate(embeddings, views)
+    for v in range(5):
+        alone, alone_entropy = gate(embeddings, views[:, v])
+        assert_close(weights[:, v], alone)
+        assert_close(entropy[:, v], alone_entropy)
+
+
+@pytest.mark.parametrize("garbage", [0.0, 1e30, float("inf"), float("nan")])
+def test_absent_embeddings_have_no_influence(garbage):
+    fusion = AECFFusion(3, 8)
+    torch.nn.init.normal_(fusion.gate.to_scores.weight)
+    embeddings = [torch.randn(6, 8) for _ in range(3)]
+    present = torch.rand(6, 3) < 0.5
+    present[:, 0] = True
+    reference = fusion(embeddings, present)
+    spoilt = [torch.where(present[:, m, None], e, garbage) for m, e in enumerate(embeddings)]
+    for one, other in zip(fusion(spoilt, present), reference, strict=True):
+        assert torch.equal(one, other)
+    fused, _, _ = fusion(spoilt, present)
+    fused.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in fusion.parameters() if p.grad is not None)
+
+
+def test_network_ignores_absent_inputs_and_nothing_observed_is_zero():
+    network = AECFNetwork([5, 3], 2, n_members=3).eval()
+    inputs, present = [torch.randn(4, 5), torch.randn(4, 3)], torch.tensor([[True, False]] * 4)
+    spoilt = [inputs[0], torch.full((4, 3), float("nan"))]
+    assert torch.equal(network(inputs, present), network(spoilt, present))
+    fused, weights, entropy = AECFFusion(2, 4)(torch.randn(3, 2, 4), torch.zeros(3, 2, dtype=torch.bool))
+    assert (fused == 0).all() and (weights == 0).all() and (entropy == 0).all()
+
+
+@pytest.mark.parametrize(("alpha", "factor"), [(0.0, 1.0), (0.5, 3**0.5), (1.0, 3.0)])
+def test_fusion_exponent_multiplies_by_the_size(alpha, factor):
+    fusion = AECFFusion(3, 4, fusion_exponent=alpha)
+    embeddings = torch.randn(2, 3, 4)
+    fused, _, _ = fusion(embeddings, torch.ones(2, 3, dtype=torch.bool))
+    assert_close(fused, factor * embeddings.mean(dim=1))
+
+
+def test_learned_exponent_gets_a_gradient():
+    fusion = AECFFusion(3, 4, fusion_exponent="learned")
+    fusion(torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool))[0].sum().backward()
+    assert fusion.exponent.grad is not None and fusion.exponent.grad.abs() > 0
+
+
+def test_member_weighted_sum_equals_its_formula():
+    embeddings, weights, scale = torch.randn(5, 3, 7), torch.rand(5, 4, 3), torch.randn(4, 3, 7)
+    expected = torch.einsum("bvm,vmd,bmd->vbd", weights, scale, embeddings)
+    assert_close(weighted_sum(embeddings, weights, scale), expected)
+    assert_close(weighted_sum(embeddings, weights), torch.einsum("bvm,bmd->vbd", weights, embeddings))
+
+
+def test_member_logits_gives_every_member_every_view():
+    network = AECFNetwork([5, 3], 2, n_members=3).eval()
+    embeddings = network.embed([torch.randn(4, 5), torch.randn(4, 3)])
+    views = torch.tensor([[True, True], [True, False]]).expand(4, 2, 2)
+    logits = network.member_logits(embeddings, views)
+    assert logits.shape == (2, 3, 4, 2)
+    for v in range(2):
+        assert_close(logits[v], network.member_logits(embeddings, views[:, v : v + 1])[0])
+
+
+def test_heads_of_several_views_equal_each_alone():
+    heads = MemberHeads(3, 8, 2, n_members=4, dropout=0.0)
+    embeddings, weights = torch.randn(5, 3, 8), torch.rand(5, 8, 3)
+    assert_close(heads(embeddings, weights)[4:], heads(embeddings, weights[:, 4:]))
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "present", "message"),
+    [
+        ([torch.zeros(2, 4)] * 3, torch.ones(2, 2, dtype=torch.bool), "AECFFusion fuses 2 modalities. Got 3 embeddings."),
+        ([torch.zeros(2, 4), torch.zeros(2, 5)], torch.ones(2, 2, dtype=torch.bool),
+         "All embeddings must have the same shape (b, 4). Got [(2, 4), (2, 5)]."),
+        (torch.zeros(2, 2, 5), torch.ones(2, 2, dtype=torch.bool), "embeddings must have shape (b, 2, 4). Got (2, 2, 5)."),
+        (torch.zeros(2, 2, 4), torch.ones(2, 2),
+         "present must be a bool tensor of shape (2, 2). Got torch.float32 of shape (2, 2)."),
+    ],
+)  # fmt: skip
+def test_fusion_refuses(embeddings, present, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        AECFFusion(2, 4)(embeddings, present)
+
+
+def test_fusion_learns_between_frozen_backbones_and_a_head():
+    """A torch user's own loop: with audio only noise, the gate turns to the image."""
+    backbones = [torch.nn.Linear(10, 16).requires_grad_(False), torch.nn.Linear(6, 16).requires_grad_(False)]
+    fusion, head = AECFFusion(2, 16), torch.nn.Linear(16, 2)
+    optimizer = torch.optim.Adam([*fusion.parameters(), *head.parameters()], lr=1e-2)
+    image, audio = torch.randn(256, 10), torch.randn(256, 6)
+    y = (image[:, 0] > 0).long()
+    present = torch.ones(256, 2, dtype=torch.bool)
+    for _ in range(150):
+        fused, weights, _ = fusion([backbones[0](image), backbones[1](audio)], present)
+        loss = torch.nn.functional.cross_entropy(head(fused), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.2
+    assert weights[:, 0].mean() > 0.6
