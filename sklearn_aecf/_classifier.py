@@ -443,6 +443,31 @@ class AECFClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifi
         """
         return self._probabilities(self._checked_input(X))
 
+    def predict_proba_subsets(self, X, subsets):
+        """Probabilities from several subsets of the modalities, embedding every row once.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        subsets : array-like of bool, shape (n_subsets, n_modalities)
+            In the order of `modality_names_`; a row is predicted from what it has of the subset.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_subsets, n_rows, n_classes) or (n_subsets, n_rows, n_labels)
+            The class prior where a row has nothing of the subset.
+        """
+        data = self._checked_input(X)
+        subsets = np.asarray(subsets, dtype=bool)
+        if subsets.ndim != 2 or subsets.shape[1] != len(data.names):
+            raise ValueError(
+                f"subsets must be an array of bools with {len(data.names)} columns ({', '.join(data.names)}). "
+                f"Got shape {subsets.shape}."
+            )
+        views = data.present[:, None] & subsets
+        logits = self._predictor.logits(data, views)
+        return np.stack([self._calibrated(logits[:, v], views[:, v]) for v in range(len(subsets))])
+
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, same shape."""
         return np.log(self.predict_proba(X))
@@ -500,19 +525,23 @@ class AECFClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifi
         return data.present[:, self._predictor.inputs.active].any(axis=1)
 
     def _probabilities(self, data):
-        logits = self._predictor.logits(data)[:, 0]
-        if self.temperature_ is not None:
-            logits /= self.temperature_.temperature(data.present[:, self._predictor.inputs.active])[:, None]
-        probability = expit(logits) if self._kind == "multilabel" else softmax(logits, axis=1)
         unobserved = ~self._observed(data)
         if unobserved.any():
-            probability[unobserved] = self.class_prior_
             warnings.warn(
                 f"{unobserved.sum()} of {len(data)} rows have no observed modality; their prediction is the class "
                 "prior.",
                 UserWarning,
                 stacklevel=3,
             )
+        return self._calibrated(self._predictor.logits(data)[:, 0], data.present)
+
+    def _calibrated(self, logits, present):
+        """Probabilities of logits, given what they were computed from; the prior where that was nothing."""
+        present = present[:, self._predictor.inputs.active]
+        if self.temperature_ is not None:
+            logits = logits / self.temperature_.temperature(present)[:, None]
+        probability = expit(logits) if self._kind == "multilabel" else softmax(logits, axis=1)
+        probability[~present.any(axis=1)] = self.class_prior_
         return probability
 
 

@@ -1,0 +1,108 @@
+"""Presence of modalities in any form of X, and the same X with some of them hidden."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sklearn_aecf._data._container import MultimodalData
+from sklearn_aecf._data._groups import has_two_levels, match_columns, resolve_labels, resolve_positions
+from sklearn_aecf._data._values import frame_columns, frame_to_array, is_frame, missing_rows, select_columns
+
+
+def presence(X, modalities=None):
+    """Modalities of X and which row has which.
+
+    Parameters
+    ----------
+    X : dict, MultimodalData, array-like or DataFrame
+    modalities : dict of str to columns, default=None
+        Column groups, for an array or a DataFrame with columns of one level.
+
+    Returns
+    -------
+    names : tuple of str
+    present : ndarray of bool, shape (n_rows, n_modalities)
+    """
+    if isinstance(X, Mapping):
+        container = X if isinstance(X, MultimodalData) else MultimodalData(X)
+        return container.names, container.present
+    groups = _groups(X, modalities)
+    if is_frame(X):
+        parts = [frame_to_array(select_columns(X, labels)) for labels in groups.values()]
+    else:
+        parts = [np.asarray(X)[:, positions] for positions in groups.values()]
+    return tuple(groups), np.column_stack([~missing_rows(part) for part in parts])
+
+
+def with_presence(X, keep, modalities=None):
+    """X with the modalities missing where `keep` is False; the same form, the caller's own untouched.
+
+    Parameters
+    ----------
+    X : dict, MultimodalData, array-like or DataFrame
+    keep : ndarray of bool, shape (n_rows, n_modalities)
+        In the order that `presence` gives.
+    modalities : dict of str to columns, default=None
+
+    Returns
+    -------
+    As X
+    """
+    if isinstance(X, Mapping):
+        container = X if isinstance(X, MultimodalData) else MultimodalData(X)
+        arrays = {
+            name: _blanked(array, ~keep[:, m]) if not keep[:, m].all() else array
+            for m, (name, array) in enumerate(container.items())
+        }
+        if isinstance(X, MultimodalData):
+            return MultimodalData._from_arrays(arrays, container._feature_names)
+        return type(X)(**arrays) if type(X) is not dict else arrays
+    groups = _groups(X, modalities)
+    if is_frame(X):
+        return _blanked_frame(X, groups, keep)
+    blanked = np.array(X, dtype=np.result_type(np.asarray(X).dtype, np.float16))
+    for m, positions in enumerate(groups.values()):
+        blanked[np.ix_(~keep[:, m], positions)] = np.nan
+    return blanked
+
+
+def _groups(X, modalities):
+    if is_frame(X):
+        if modalities is None and has_two_levels(X):
+            return match_columns(X, None)
+        if modalities is not None:
+            return resolve_labels(modalities, frame_columns(X))
+    elif modalities is not None:
+        return resolve_positions(modalities, np.asarray(X).shape[1])
+    raise ValueError(
+        "X has columns of one table, so its modalities are unknown; give modalities=, e.g. "
+        "{'image': slice(0, 512), 'audio': slice(512, 576)}."
+    )
+
+
+def _blanked(array, rows):
+    """A copy without the given rows: NaN in numbers, None in anything else."""
+    if array.dtype.kind in "biuf":
+        blanked = np.array(array, dtype=np.result_type(array.dtype, np.float16))
+        blanked[rows] = np.nan
+    else:
+        blanked = np.array(array, dtype=object)
+        blanked[rows] = None
+    return blanked
+
+
+def _blanked_frame(X, groups, keep):
+    if hasattr(X, "iloc"):
+        blanked = X.copy()
+        for m, labels in enumerate(groups.values()):
+            mask = np.zeros(X.shape, dtype=bool)
+            mask[np.ix_(~keep[:, m], [X.columns.get_loc(label) for label in labels])] = True
+            blanked = blanked.mask(mask)
+        return blanked
+    columns = {}
+    for m, labels in enumerate(groups.values()):
+        for label in labels:
+            columns[label] = [
+                value if here else None for value, here in zip(X[label].to_list(), keep[:, m], strict=True)
+            ]
+    return X.with_columns(**{label: type(X)({label: values}, strict=False)[label] for label, values in columns.items()})

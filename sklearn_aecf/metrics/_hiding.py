@@ -1,0 +1,106 @@
+"""Modalities hidden on purpose, to see what a model does without them."""
+
+import difflib
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from sklearn_aecf._data import presence, with_presence
+
+
+def drop_modalities(X, rate, *, keep_one=True, random_state=None, modalities=None):
+    """Hide each observed modality of each row with a given probability.
+
+    Parameters
+    ----------
+    X : dict, MultimodalData, array-like or DataFrame
+    rate : float
+        Probability in [0, 1] that an observed modality is hidden.
+    keep_one : bool, default=True
+        A row that would lose all keeps one of its own, drawn uniformly.
+    random_state : int, RandomState instance or None, default=None
+    modalities : dict of str to columns, default=None
+        Column groups, for an array or a DataFrame with columns of one level.
+
+    Returns
+    -------
+    As X
+        A copy, NaN (None in raw modalities) where a modality was hidden.
+
+    Raises
+    ------
+    ValueError
+        If `rate` is no probability, or the modalities of X are unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_aecf.metrics import drop_modalities
+    >>> X = {"image": np.ones((4, 2)), "audio": np.ones((4, 1))}
+    >>> drop_modalities(X, 0.5, random_state=0)["audio"].ravel().tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"rate must be a probability in [0, 1]. Got {rate!r}.")
+    rng = check_random_state(random_state)
+    _, present = presence(X, modalities)
+    keep = present & (rng.uniform(size=present.shape) >= rate)
+    if keep_one:
+        # The largest of the row's own random numbers is one of its modalities, drawn uniformly.
+        favourite = np.where(present, rng.uniform(size=present.shape), -1).argmax(axis=1)
+        lost = present.any(axis=1) & ~keep.any(axis=1)
+        keep[lost, favourite[lost]] = True
+    return with_presence(X, keep | ~present, modalities)
+
+
+def hide(X, names, *, modalities=None):
+    """Hide modalities in every row.
+
+    Parameters
+    ----------
+    X : dict, MultimodalData, array-like or DataFrame
+    names : str or list of str
+    modalities : dict of str to columns, default=None
+        Column groups, for an array or a DataFrame with columns of one level.
+
+    Returns
+    -------
+    As X
+        A copy, NaN (None in raw modalities) where a modality was hidden.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_aecf.metrics import hide
+    >>> hide({"image": np.ones((2, 2)), "audio": np.ones((2, 1))}, "audio")["audio"].tolist()
+    [[nan], [nan]]
+    """
+    known, present = presence(X, modalities)
+    keep = np.ones_like(present)
+    for name in [names] if isinstance(names, str) else names:
+        keep[:, checked_name(name, known)] = False
+    return with_presence(X, keep, modalities)
+
+
+def checked_name(name, known):
+    """Position of a modality among the known ones."""
+    if name not in known:
+        close = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        raise ValueError(f"Unknown modality {name!r}{hint} Modalities: {', '.join(map(repr, known))}.")
+    return known.index(name)
+
+
+def modalities_of(estimator, modalities=None):
+    """Column groups that were given, or those of the estimator or of the last step of a pipeline."""
+    if modalities is not None:
+        return modalities
+    while hasattr(estimator, "steps"):
+        estimator = estimator.steps[-1][1]
+    inner = getattr(estimator, "estimator", None)
+    return getattr(estimator, "modalities", getattr(inner, "modalities", None))

@@ -1,0 +1,216 @@
+"""Reports over subsets of modalities: how good, how calibrated, how monotone."""
+
+import numpy as np
+from sklearn.metrics import check_scoring
+from sklearn.metrics._scorer import _BaseScorer
+from sklearn.utils import Bunch, _safe_indexing
+
+from sklearn_aecf._data import MultimodalData
+from sklearn_aecf.metrics._calibration import expected_calibration_error
+from sklearn_aecf.metrics._subsets import FixedPredictions, SubsetPredictions, choose_subsets, subset_name
+
+
+def subset_report(estimator, X, y, *, scoring=None, subsets="all", max_subsets=64, modalities=None, sample_weight=None):
+    """What a classifier is worth on each subset of modalities.
+
+    A subset is evaluated on the rows that have all of it, with everything else hidden; ``"observed"`` takes the rows
+    that have exactly it.
+
+    Parameters
+    ----------
+    estimator : fitted classifier with ``predict_proba``
+        Any that takes X with missing values; ours embeds every row once for all subsets.
+    X : dict, MultimodalData, array-like or DataFrame
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+    scoring : str, callable, list, dict or None, default=None
+        As in scikit-learn's `cross_validate`; adds a column a score. A callable of your own gets the estimator
+        itself and the hidden rows.
+    subsets : {"all", "observed", "single", "leave-one-out"} or list of lists of str, default="all"
+    max_subsets : int, default=64
+        For ``"all"`` and ``"observed"``.
+    modalities : dict of str to columns, default=None
+        Column groups, where X is an array or DataFrame and the estimator does not know them.
+    sample_weight : array-like of shape (n_rows,), default=None
+
+    Returns
+    -------
+    dict of str to ndarray
+        Columns ``subset`` (names joined by " + "), ``size``, ``n_rows``, ``accuracy`` (multilabel: of single labels),
+        ``ece``, ``confidence`` (mean), and one per score. What no row can tell is NaN. ``pandas.DataFrame`` and
+        ``polars.DataFrame`` take it as it is.
+
+    Raises
+    ------
+    ValueError
+        If a subset is empty or names an unknown modality.
+    TypeError
+        If the estimator has no ``predict_proba``.
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> from sklearn_aecf.metrics import subset_report
+    >>> X, y = make_multimodal_classification(300, n_modalities=2, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=5, random_state=0).fit(X[:200], y[:200])
+    >>> report = subset_report(clf, X[200:], y[200:], scoring="roc_auc")
+    >>> report["subset"].tolist()
+    ['a + b', 'a', 'b']
+    """
+    predictions = SubsetPredictions(estimator, X, modalities)
+    y = checked_targets(y, predictions)
+    chosen = choose_subsets(subsets, predictions.names, predictions.present, max_subsets)
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    scorers = _scorers(estimator, scoring)
+    exactly = isinstance(subsets, str) and subsets == "observed"
+    rows = [_row_summary(predictions, s, p, y, weight, scorers, exactly) for s, p in zip(
+        chosen, predictions.probabilities(chosen), strict=True
+    )]  # fmt: skip
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _row_summary(predictions, subset, probability, y, weight, scorers, exactly):
+    rows = predictions.rows_with(subset)
+    if exactly:
+        rows = rows[(predictions.present[rows] == subset).all(axis=1)]
+    summary = {
+        "subset": subset_name(subset, predictions.names),
+        "size": int(subset.sum()),
+        "n_rows": len(rows),
+        **dict.fromkeys(["accuracy", "ece", "confidence", *scorers], np.nan),
+    }
+    if len(rows) == 0:
+        return summary
+    probability, y = probability[rows], y[rows]
+    weight = np.ones(len(rows)) if weight is None else weight[rows]
+    labels = None if y.ndim == 2 else predictions.classes
+    summary["ece"] = float(expected_calibration_error(y, probability, labels=labels, sample_weight=weight))
+    summary["accuracy"] = mean_accuracy(y, probability, predictions.classes, weight)
+    summary["confidence"] = float(np.average(confidence(probability, y.ndim == 2), weights=weight))
+    fixed = FixedPredictions(probability, predictions.classes, y.ndim == 2)
+    for name, scorer in scorers.items():
+        if isinstance(scorer, _BaseScorer):
+            summary[name] = scorer(fixed, None, y, sample_weight=weight)
+        else:
+            summary[name] = scorer(predictions.estimator, _take(predictions.hidden(subset), rows), y)
+    return summary
+
+
+def monotonicity_report(estimator, X, *, tolerance=0.01, max_pairs=256, modalities=None):
+    """Whether confidence falls when a modality is taken away.
+
+    For a calibrated classifier the *average* confidence cannot rise with less evidence; single rows may rightly lose
+    confidence when evidence conflicts. Both are reported, for every pair of a subset and the same without one modality.
+
+    Parameters
+    ----------
+    estimator : fitted classifier with ``predict_proba``
+    X : dict, MultimodalData, array-like or DataFrame
+    tolerance : float, default=0.01
+        Growth of a row's confidence that does not count.
+    max_pairs : int, default=256
+        Pairs with the largest subsets come first.
+    modalities : dict of str to columns, default=None
+
+    Returns
+    -------
+    Bunch
+        ``pairs``: dict of arrays with columns ``larger``, ``removed``, ``n_rows``, ``violation_rate`` (share of rows
+        whose confidence grows by more than `tolerance`), ``gap`` (mean confidence without the modality minus with it:
+        above 0 is a violation on average); ``violation_rate``: over all rows of all pairs; ``gap``: the largest.
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> from sklearn_aecf.metrics import monotonicity_report
+    >>> X, y = make_multimodal_classification(300, n_modalities=2, random_state=0)
+    >>> report = monotonicity_report(AECFClassifier(max_epochs=5, random_state=0).fit(X, y), X)
+    >>> report.pairs["larger"].tolist(), report.pairs["removed"].tolist()
+    (['a + b', 'a + b'], ['a', 'b'])
+    """
+    predictions = SubsetPredictions(estimator, X, modalities)
+    n_modalities = len(predictions.names)
+    if n_modalities < 2:
+        raise ValueError("X has one modality, so none can be taken away; give at least two.")
+    subsets = choose_subsets("all", predictions.names, predictions.present, max_subsets=2 ** min(n_modalities, 10))
+    found = {}
+    for subset, probability in zip(subsets, predictions.probabilities(subsets), strict=True):
+        found[tuple(subset)] = confidence(probability, predictions_are_labels(probability))
+    pairs = []
+    for larger in sorted(found, key=lambda subset: -sum(subset)):
+        for m in np.flatnonzero(larger) if sum(larger) > 1 else ():
+            smaller = tuple(here and k != m for k, here in enumerate(larger))
+            rows = predictions.rows_with(np.array(larger))
+            if smaller in found and len(rows) and len(pairs) < max_pairs:
+                growth = found[smaller][rows] - found[larger][rows]
+                pairs.append(
+                    {
+                        "larger": subset_name(larger, predictions.names),
+                        "removed": predictions.names[m],
+                        "n_rows": len(rows),
+                        "violation_rate": float((growth > tolerance).mean()),
+                        "gap": float(growth.mean()),
+                    }
+                )
+    if not pairs:
+        raise ValueError("No row has two observed modalities, so none can be taken away.")
+    columns = {name: np.array([pair[name] for pair in pairs]) for name in pairs[0]}
+    return Bunch(
+        pairs=columns,
+        violation_rate=float(np.average(columns["violation_rate"], weights=columns["n_rows"])),
+        gap=float(columns["gap"].max()),
+    )
+
+
+def confidence(probability, multilabel):
+    """Confidence of each row: the largest probability, or the mean over labels of ``max(p, 1 - p)``."""
+    if multilabel:
+        return np.maximum(probability, 1 - probability).mean(axis=1)
+    return probability.max(axis=1)
+
+
+def mean_accuracy(y, probability, classes, weight):
+    """Weighted accuracy; for labels, of those that were reported."""
+    if y.ndim == 2:
+        reported = (y == 0) | (y == 1)
+        right = (probability > 0.5) == (y == 1)
+        each = weight[:, None] * reported
+        return float((each * right).sum() / each.sum())
+    return float(np.average(classes[probability.argmax(axis=1)] == y, weights=weight))
+
+
+def predictions_are_labels(probability):
+    """Whether rows of probabilities are labels of their own rather than one distribution."""
+    return not np.allclose(probability.sum(axis=1), 1, atol=1e-4)
+
+
+def checked_targets(y, predictions):
+    """y as an array with a row a sample and no class that the estimator does not know."""
+    y = np.asarray(y)
+    if len(y) != len(predictions.present):
+        raise ValueError(f"X has {len(predictions.present)} rows but y has {len(y)}; give one label per row.")
+    if y.ndim == 1 and predictions.classes is not None:
+        unknown = ~np.isin(y, predictions.classes)
+        if unknown.any():
+            raise ValueError(
+                f"y has class {y[unknown].tolist()[0]!r}, which {type(predictions.estimator).__name__} was not fitted "
+                f"with; its classes are {np.asarray(predictions.classes).tolist()}."
+            )
+    return y
+
+
+def _scorers(estimator, scoring):
+    if scoring is None:
+        return {}
+    if isinstance(scoring, str):
+        return {scoring: check_scoring(estimator, scoring)}
+    if callable(scoring):
+        return {"score": scoring}
+    if isinstance(scoring, dict):
+        return {name: check_scoring(estimator, scorer) for name, scorer in scoring.items()}
+    return {name: check_scoring(estimator, name) for name in scoring}
+
+
+def _take(X, rows):
+    return _safe_indexing(MultimodalData(X) if isinstance(X, dict) else X, rows)

@@ -1,0 +1,180 @@
+"""Scorers for `scoring=`: what a classifier is worth when modalities are missing."""
+
+import numpy as np
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_random_state
+
+from sklearn_aecf._data import presence, with_presence
+from sklearn_aecf.metrics._calibration import expected_calibration_error
+from sklearn_aecf.metrics._hiding import checked_name, drop_modalities, modalities_of
+from sklearn_aecf.metrics._subsets import as_matrix, choose_subsets
+
+
+class _HidingScorer:
+    """A scorer over several versions of X with modalities hidden.
+
+    Subclasses say in ``versions(X, modalities)`` what is hidden, and in `combine` how the scores add up.
+    """
+
+    def __init__(self, scoring, modalities=None):
+        self.scoring = scoring
+        self.modalities = modalities
+
+    def combine(self, scores):
+        return float(np.mean(scores))
+
+    def __call__(self, estimator, X, y, sample_weight=None):
+        scorer = check_scoring(estimator, self.scoring)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        modalities = modalities_of(estimator, self.modalities)
+        return self.combine([scorer(estimator, hidden, y, **weights) for hidden in self.versions(X, modalities)])
+
+    def __repr__(self):
+        given = {name: value for name, value in vars(self).items() if name != "modalities" or value is not None}
+        return f"{self.maker}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
+class _DropScorer(_HidingScorer):
+    maker = "missing_modality_scorer"
+
+    def __init__(self, scoring, drop_rate, n_repeats, keep_one, random_state, modalities):
+        super().__init__(scoring, modalities)
+        self.drop_rate = drop_rate
+        self.n_repeats = n_repeats
+        self.keep_one = keep_one
+        self.random_state = random_state
+
+    def versions(self, X, modalities):
+        rng = check_random_state(self.random_state)
+        for _ in range(self.n_repeats):
+            yield drop_modalities(X, self.drop_rate, keep_one=self.keep_one, random_state=rng, modalities=modalities)
+
+
+class _SubsetScorer(_HidingScorer):
+    maker = "subset_scorer"
+
+    def __init__(self, scoring, present, modalities):
+        super().__init__(scoring, modalities)
+        self.present = present
+
+    def versions(self, X, modalities):
+        names, observed = presence(X, modalities)
+        keep = np.zeros_like(observed)
+        for name in self.present:
+            keep[:, checked_name(name, names)] = True
+        yield with_presence(X, keep, modalities)
+
+
+class _WorstSubsetScorer(_HidingScorer):
+    maker = "worst_subset_scorer"
+
+    def versions(self, X, modalities):
+        names, observed = presence(X, modalities)
+        for subset in choose_subsets("all", names, observed):
+            yield with_presence(X, np.broadcast_to(subset, observed.shape), modalities)
+
+    def combine(self, scores):
+        return float(np.min(scores))
+
+
+def missing_modality_scorer(scoring, *, drop_rate=0.5, n_repeats=3, keep_one=True, random_state=0, modalities=None):
+    """Make a scorer that hides each modality of each row with a given probability.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        Any scorer of scikit-learn, e.g. ``"accuracy"``.
+    drop_rate : float, default=0.5
+        In [0, 1].
+    n_repeats : int, default=3
+        Draws whose scores are averaged.
+    keep_one : bool, default=True
+        A row that would lose all keeps one.
+    random_state : int, RandomState instance or None, default=0
+        With an int every candidate of a search is scored on the same draws.
+    modalities : dict of str to columns, default=None
+        Column groups, where X is an array or DataFrame and the estimator does not know them.
+
+    Returns
+    -------
+    callable ``scorer(estimator, X, y, sample_weight=None)``
+
+    Examples
+    --------
+    >>> from sklearn_aecf.metrics import missing_modality_scorer
+    >>> missing_modality_scorer("accuracy", drop_rate=0.3)
+    missing_modality_scorer(scoring='accuracy', drop_rate=0.3, n_repeats=3, keep_one=True, random_state=0)
+    """
+    if not 0 <= drop_rate <= 1:
+        raise ValueError(f"drop_rate must be a probability in [0, 1]. Got {drop_rate!r}.")
+    if n_repeats < 1:
+        raise ValueError(f"n_repeats must be at least 1. Got {n_repeats!r}.")
+    return _DropScorer(scoring, drop_rate, n_repeats, keep_one, random_state, modalities)
+
+
+def subset_scorer(scoring, present, *, modalities=None):
+    """Make a scorer that hides all but some modalities.
+
+    Parameters
+    ----------
+    scoring : str or callable
+    present : list of str
+        The modalities that stay.
+    modalities : dict of str to columns, default=None
+
+    Returns
+    -------
+    callable ``scorer(estimator, X, y, sample_weight=None)``
+
+    Examples
+    --------
+    >>> from sklearn_aecf.metrics import subset_scorer
+    >>> subset_scorer("roc_auc", present=["audio"])
+    subset_scorer(scoring='roc_auc', present=['audio'])
+    """
+    present = [present] if isinstance(present, str) else list(present)
+    if not present:
+        raise ValueError("present is empty; name at least one modality that stays.")
+    return _SubsetScorer(scoring, present, modalities)
+
+
+def worst_subset_scorer(scoring, *, modalities=None):
+    """Make a scorer of the worst subset of modalities.
+
+    Parameters
+    ----------
+    scoring : str or callable
+    modalities : dict of str to columns, default=None
+
+    Returns
+    -------
+    callable ``scorer(estimator, X, y, sample_weight=None)``
+        The lowest score over all non-empty subsets (64 at most).
+
+    Examples
+    --------
+    >>> from sklearn_aecf.metrics import worst_subset_scorer
+    >>> worst_subset_scorer("accuracy")
+    worst_subset_scorer(scoring='accuracy')
+    """
+    return _WorstSubsetScorer(scoring, modalities)
+
+
+def ece_scorer(estimator, X, y, sample_weight=None):
+    """Score by the negative expected calibration error: greater is better.
+
+    A scorer as it is: ``scoring=ece_scorer``.
+
+    Parameters
+    ----------
+    estimator : fitted classifier with ``predict_proba``
+    X, y
+    sample_weight : array-like of shape (n_rows,), default=None
+
+    Returns
+    -------
+    float
+    """
+    probability = as_matrix(estimator.predict_proba(X))
+    labels = None if np.ndim(y) == 2 else estimator.classes_
+    return -float(expected_calibration_error(y, probability, labels=labels, sample_weight=sample_weight))

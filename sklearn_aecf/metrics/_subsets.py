@@ -1,0 +1,167 @@
+"""Subsets of modalities, and what an estimator predicts from each."""
+
+import itertools
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from sklearn_aecf._data import presence, with_presence
+from sklearn_aecf.metrics._hiding import checked_name, modalities_of
+
+
+def subset_name(subset, names):
+    """Readable name of a subset: its modalities joined by " + "."""
+    return " + ".join(name for name, here in zip(names, subset, strict=True) if here)
+
+
+def choose_subsets(subsets, names, present, max_subsets=64):
+    """Subsets that a report is made for.
+
+    Parameters
+    ----------
+    subsets : {"all", "observed", "single", "leave-one-out"} or list
+        All non-empty ones; the patterns that rows have; one modality each; all but one; or a list of lists of names.
+    names : tuple of str
+    present : ndarray of bool, shape (n_rows, n_modalities)
+    max_subsets : int
+        Above it, with a warning, those with fewest modalities hidden and with fewest left come first.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_subsets, n_modalities)
+        Largest first.
+    """
+    n_modalities = len(names)
+    if isinstance(subsets, str):
+        if subsets == "all":
+            chosen = _all_subsets(n_modalities, max_subsets)
+        elif subsets == "observed":
+            patterns, counts = np.unique(present, axis=0, return_counts=True)
+            order = np.argsort(-counts, kind="stable")
+            chosen = [tuple(patterns[i]) for i in order if patterns[i].any()][:max_subsets]
+        elif subsets == "single":
+            chosen = [tuple(row) for row in np.eye(n_modalities, dtype=bool)]
+        elif subsets == "leave-one-out":
+            full = np.ones((1, n_modalities), dtype=bool)
+            chosen = [tuple(row) for row in np.vstack([full, ~np.eye(n_modalities, dtype=bool)]) if row.any()]
+        else:
+            raise ValueError(
+                "subsets must be 'all', 'observed', 'single', 'leave-one-out' or a list of lists of modalities. "
+                f"Got {subsets!r}."
+            )
+    else:
+        chosen = [_named_subset(subset, names) for subset in subsets]
+    if not chosen:
+        raise ValueError("subsets selects nothing; give at least one subset of modalities.")
+    return np.array(sorted(dict.fromkeys(chosen), key=lambda s: (-sum(s), tuple(not here for here in s))))
+
+
+def _all_subsets(n_modalities, max_subsets):
+    n_all = 2**n_modalities - 1
+    if n_all > max_subsets:
+        warnings.warn(
+            f"{n_modalities} modalities have {n_all} subsets; the report has {max_subsets} of them, those with the "
+            "fewest modalities hidden or left. Raise max_subsets for more.",
+            UserWarning,
+            stacklevel=4,
+        )
+    # Sizes from both ends: n, 1, n - 1, 2, ...
+    sizes = sorted(range(1, n_modalities + 1), key=lambda size: (min(n_modalities - size, size - 1), -size))
+    combinations = itertools.chain.from_iterable(itertools.combinations(range(n_modalities), size) for size in sizes)
+    return [tuple(m in chosen for m in range(n_modalities)) for chosen in itertools.islice(combinations, max_subsets)]
+
+
+def _named_subset(subset, names):
+    subset = [subset] if isinstance(subset, str) else list(subset)
+    if not subset:
+        raise ValueError("A subset is empty; name at least one modality in each.")
+    positions = {checked_name(name, names) for name in subset}
+    return tuple(m in positions for m in range(len(names)))
+
+
+class SubsetPredictions:
+    """Predictions of an estimator from subsets of the modalities, each made once.
+
+    Estimators with a method ``predict_proba_subsets`` (ours) embed every row once for all subsets; others predict from
+    a copy of X a subset.
+
+    Parameters
+    ----------
+    estimator : fitted classifier with ``predict_proba``
+    X : dict, MultimodalData, array-like or DataFrame
+    modalities : dict of str to columns, default=None
+    """
+
+    def __init__(self, estimator, X, modalities=None):
+        if not hasattr(estimator, "predict_proba"):
+            raise TypeError(
+                f"{type(estimator).__name__} has no predict_proba; give a classifier that predicts probabilities, e.g. "
+                "wrapped in CalibratedClassifierCV."
+            )
+        self.estimator, self.X = estimator, X
+        self.modalities = modalities_of(estimator, modalities)
+        self.names, self.present = presence(X, self.modalities)
+
+    @property
+    def classes(self):
+        return getattr(self.estimator, "classes_", None)
+
+    def rows_with(self, subset):
+        """Rows that have every modality of the subset."""
+        return np.flatnonzero(self.present[:, subset].all(axis=1))
+
+    def hidden(self, subset):
+        """X with everything but the subset hidden."""
+        return with_presence(self.X, np.broadcast_to(subset, self.present.shape), self.modalities)
+
+    def probabilities(self, subsets):
+        """Probabilities of each subset for all rows, one subset at a time.
+
+        Yields
+        ------
+        ndarray of shape (n_rows, n_classes)
+        """
+        shared = getattr(self.estimator, "predict_proba_subsets", None)
+        if shared is not None:
+            yield from shared(self.X, subsets)
+            return
+        for subset in subsets:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*no observed modality.*")
+                yield as_matrix(self.estimator.predict_proba(self.hidden(subset)))
+
+
+def as_matrix(probability):
+    """A list of two-column arrays a label, as forests return it, as one array of a column a label."""
+    if isinstance(probability, list):
+        return np.column_stack([column[:, 1] for column in probability])
+    return np.asarray(probability)
+
+
+class FixedPredictions(ClassifierMixin, BaseEstimator):
+    """A classifier that answers with given probabilities, so that scikit-learn's scorers can score them.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n_rows, n_classes) or (n_rows, n_labels)
+    classes : ndarray
+    multilabel : bool
+    """
+
+    def __init__(self, probability, classes, multilabel):
+        self.probability = probability
+        self.classes = classes
+        self.multilabel = multilabel
+        self.classes_ = classes
+
+    def fit(self, X=None, y=None):
+        return self
+
+    def predict_proba(self, X):
+        return self.probability
+
+    def predict(self, X):
+        if self.multilabel:
+            return (self.probability > 0.5).astype(int)
+        return self.classes_[self.probability.argmax(axis=1)]
