@@ -1,20 +1,25 @@
 """What the user passed as X: the container, and the reader of every form of X."""
 
 from sklearn_aecf._data._container import MultimodalData
-from sklearn_aecf._data._hide import presence, with_presence
+from sklearn_aecf._data._groups import match_columns
+from sklearn_aecf._data._hide import presence, stack_rows, with_presence
 from sklearn_aecf._data._split import (
     InputSpec,
     Modalities,
     is_plain_table,
     split_modalities,
 )
+from sklearn_aecf._data._values import missing_rows
 
 __all__ = [
     "InputSpec",
     "Modalities",
     "MultimodalData",
     "is_plain_table",
+    "match_columns",
+    "missing_rows",
     "presence",
     "split_modalities",
+    "stack_rows",
     "with_presence",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sklearn_aecf._data._groups import as_slice, match_columns, resolve_positions
 from sklearn_aecf._data._values import as_array, frame_columns, frame_to_array, is_frame, missing_rows, select_columns
 
 _REPR_BYTES = 100e6  # above this, counting what is missing would make a repr slow
@@ -294,18 +295,54 @@ class MultimodalData(Mapping):
         >>> X.present.tolist()
         [[True, True], [False, True]]
         """
-        from sklearn_aecf._data._groups import match_columns
-
         if not is_frame(frame):
             raise TypeError(f"from_frame needs a DataFrame. Got {type(frame).__name__}.")
-        columns = match_columns(frame, groups, remainder)
+        return cls._from_columns(frame, match_columns(frame, groups, remainder))
+
+    @classmethod
+    def _from_columns(cls, frame, columns):
+        """From known column labels, of which the frame may lack some: these are missing values."""
+        known = set(frame_columns(frame))
         arrays, feature_names = {}, {}
-        for name, names in columns.items():
-            arrays[name] = frame_to_array(select_columns(frame, names))
-            feature_names[name] = tuple(str(label[-1] if isinstance(label, tuple) else label) for label in names)
+        for name, labels in columns.items():
+            here = [label for label in labels if label in known]
+            values = frame_to_array(select_columns(frame, here)) if here else None
+            if here and len(here) < len(labels):
+                filler = np.full((len(values), len(labels)), None, dtype=object)
+                filler[:, [labels.index(label) for label in here]] = values
+                values = filler if values.dtype == object else filler.astype(float)
+            arrays[name] = values
+            feature_names[name] = tuple(str(label[-1] if isinstance(label, tuple) else label) for label in labels)
         container = cls(arrays)
         container._feature_names = feature_names
         return container
+
+    @classmethod
+    def from_array(cls, array, groups):
+        """Build from a 2-D array.
+
+        Parameters
+        ----------
+        array : array-like of shape (n_rows, n_columns)
+        groups : dict of str to slice, list of int or mask
+            The columns of each modality; the others are left out.
+
+        Returns
+        -------
+        MultimodalData
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_aecf import MultimodalData
+        >>> MultimodalData.from_array(np.ones((4, 5)), {"image": slice(0, 3), "audio": [3, 4]}).shape
+        (4, 5)
+        """
+        array = as_array(array, "X")
+        if array.ndim != 2:
+            raise ValueError(f"from_array needs a 2-D array. Got {array.ndim}-D of shape {array.shape}.")
+        positions = resolve_positions(groups, array.shape[1])
+        return cls({name: array[:, as_slice(columns)] for name, columns in positions.items()})
 
     def feature_names(self, name):
         """Names of a modality's features: its columns if it came from a DataFrame, else "0", "1", ..."""

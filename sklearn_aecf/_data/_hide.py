@@ -106,3 +106,23 @@ def _blanked_frame(X, groups, keep):
                 value if here else None for value, here in zip(X[label].to_list(), keep[:, m], strict=True)
             ]
     return X.with_columns(**{label: type(X)({label: values}, strict=False)[label] for label, values in columns.items()})
+
+
+def stack_rows(parts):
+    """Several X of the same form, one below the other."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        containers = [part if isinstance(part, MultimodalData) else MultimodalData(part) for part in parts]
+        arrays = {name: np.concatenate([part[name] for part in containers]) for name in containers[0]}
+        if isinstance(first, MultimodalData):
+            return MultimodalData._from_arrays(arrays, first._feature_names)
+        return type(first)(**arrays) if type(first) is not dict else arrays
+    if hasattr(first, "iloc"):
+        import pandas as pd
+
+        return pd.concat(parts)
+    if is_frame(first):
+        import polars as pl
+
+        return pl.concat(parts, how="vertical_relaxed")
+    return np.concatenate([np.asarray(part) for part in parts])

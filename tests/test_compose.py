@@ -1,0 +1,247 @@
+"""A transformer per modality, and modalities hidden on purpose."""
+
+import pickle
+import re
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from conftest import FORMS, fast_classifier, in_form
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectKBest
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sklearn_aecf import MultimodalData
+from sklearn_aecf.compose import ModalityDropout, ModalityTransformer
+from sklearn_aecf.metrics import drop_modalities
+
+
+class TestModalityTransformer:
+    def test_fits_and_transforms_observed_rows_only(self, data):
+        X, _ = data
+        transformer = ModalityTransformer({"a": PCA(3, random_state=0)})
+        out = transformer.fit_transform(X)
+        seen = X.present[:, 0]
+        expected = PCA(3, random_state=0).fit(X["a"][seen])
+        assert_allclose(out["a"][seen], expected.transform(X["a"][seen]), atol=1e-6)
+        assert_array_equal(out.present, X.present)
+        assert_array_equal(out["b"], X["b"])
+        assert_allclose(transformer.transform(X)["a"], out["a"], atol=1e-6)
+
+    def test_grammar_of_merging_splitting_renaming_dropping(self, data):
+        X, _ = data
+        transformer = ModalityTransformer(
+            {
+                ("a", "b"): PCA(2),
+                "a": {"first": PCA(1), "whole": "passthrough"},
+                "c": "drop",
+                "b": {"audio": StandardScaler()},
+            }
+        )
+        out = transformer.fit_transform(X)
+        assert out.names == ("a+b", "first", "whole", "audio")
+        assert_array_equal(out.present[:, 0], X.present[:, :2].all(axis=1))
+        assert_array_equal(out["whole"], X["a"])
+
+    def test_remainder(self, data):
+        X, _ = data
+        assert ModalityTransformer({"a": PCA(1)}, remainder="drop").fit_transform(X).names == ("a",)
+        assert ModalityTransformer({"b": PCA(1)}).fit_transform(X).names == ("b", "a", "c")
+
+    def test_missing_at_transform(self, data):
+        X, _ = data
+        transformer = ModalityTransformer({"a": PCA(3), ("b", "c"): StandardScaler()}).fit(X)
+        out = transformer.transform({"b": X["b"], "c": X["c"]})
+        assert out["a"].shape == (150, 3) and not out.present[:, 0].any()
+        with pytest.raises(ValueError, match="Unknown modality 'aa'; did you mean 'a'?"):
+            transformer.transform({"aa": X["a"]})
+
+    def test_parameters_reach_inside(self, data):
+        X, y = data
+        pipeline = make_pipeline(ModalityTransformer({"a": PCA(), ("b", "c"): {"bc": PCA()}}), fast_classifier())
+        grid = {"modalitytransformer__a__n_components": [1, 2], "modalitytransformer__bc__n_components": [3]}
+        search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
+        assert search.best_estimator_[0].transform(X)["bc"].shape == (150, 3)
+        transformer = ModalityTransformer({"a": PCA(3), "b": {"x": PCA()}})
+        transformer.set_params(a=StandardScaler(), x__n_components=2)
+        assert isinstance(transformer.transformers["a"], StandardScaler)
+        assert transformer.transformers["b"]["x"].n_components == 2
+        assert clone(transformer).get_params()["x__n_components"] == 2
+
+    def test_fit_leaves_the_given_transformers_alone(self, data):
+        pca = PCA(2)
+        ModalityTransformer({"a": pca}).fit(data[0])
+        assert not hasattr(pca, "components_")
+
+    def test_supervised_transformers_get_their_rows_of_y(self, data):
+        X, y = data
+        out = ModalityTransformer({"a": SelectKBest(k=2)}).fit_transform(X, y)
+        seen = X.present[:, 0]
+        assert_array_equal(out["a"][seen], SelectKBest(k=2).fit_transform(X["a"][seen], y[seen]))
+
+    def test_feature_names_and_output(self, data):
+        X, _ = data
+        transformer = ModalityTransformer({"a": PCA(2), "b": "passthrough"}, remainder="drop").fit(X)
+        names = ["a__pca0", "a__pca1", "b__0", "b__1", "b__2", "b__3"]
+        assert transformer.get_feature_names_out().tolist() == names
+        frame = transformer.set_output(transform="pandas").transform(X)
+        assert frame.columns.tolist()[:3] == [("a", "pca0"), ("a", "pca1"), ("b", "0")]
+        with config_context(transform_output="pandas"):
+            assert isinstance(ModalityTransformer({"a": PCA(2)}).fit_transform(X), pd.DataFrame)
+        assert isinstance(transformer.set_output(transform="default").transform(X), MultimodalData)
+        with pytest.raises(ValueError, match="transform must be 'default', 'pandas' or None. Got 'polars'."):
+            transformer.set_output(transform="polars")
+
+    def test_pandas_output_goes_into_the_classifier(self, data):
+        X, y = data
+        pipeline = make_pipeline(ModalityTransformer({"a": PCA(2)}).set_output(transform="pandas"), fast_classifier())
+        expected = make_pipeline(ModalityTransformer({"a": PCA(2)}), fast_classifier()).fit(X, y).predict_proba(X)
+        assert_allclose(pipeline.fit(X, y).predict_proba(X), expected, atol=1e-6)
+
+    @pytest.mark.parametrize("n_jobs", [None, 2])
+    def test_jobs_pickle_and_html(self, data, n_jobs):
+        X, _ = data
+        transformer = ModalityTransformer({"a": PCA(2), "b": StandardScaler()}, n_jobs=n_jobs).fit(X)
+        assert pickle.loads(pickle.dumps(transformer)).transform(X) == transformer.transform(X)
+        html = transformer._repr_html_()
+        assert "PCA" in html and "StandardScaler" in html and ">a<" in html.replace("\n", "")
+
+    @pytest.mark.parametrize("library", [pd, pl])
+    def test_frames_with_a_text_column(self, library, data):
+        words = np.array(["good fine", "bad poor", "so so"])
+        rng = np.random.default_rng(0)
+        y = np.arange(90) % 3
+        frame = library.DataFrame(
+            {
+                "id": np.arange(90),
+                "note": [None if i % 7 == 0 else str(words[y[i]]) for i in range(90)],
+                "sex": ["f", "m"] * 45,
+                "na": rng.normal(size=90),
+            }
+        )
+        transformer = ModalityTransformer(
+            {
+                "note": make_pipeline(TfidfVectorizer(), TruncatedSVD(2, random_state=0)),
+                "labs": {"sex": OneHotEncoder(sparse_output=False)},
+            },
+            modalities={"note": "note", "labs": ["sex"], "na": ["na"]},
+        )
+        out = transformer.fit_transform(frame)
+        assert out["note"].shape == (90, 2) and out.present[:, 0].sum() == 90 - 13
+        pipeline = make_pipeline(transformer, fast_classifier(max_epochs=30)).fit(frame, y)
+        assert pipeline.score(frame, y) > 0.8
+        without = frame.drop(columns="note") if library is pd else frame.drop("note")
+        assert not pipeline[0].transform(without).present[:, 0].any()
+
+    def test_sparse_output_and_its_limit(self):
+        X = {"text": np.array(["a b", "b c", None], dtype=object)}
+        vectorizer = TfidfVectorizer(token_pattern=r"\w")
+        out = ModalityTransformer({"text": vectorizer}).fit_transform(X)
+        assert out["text"].shape == (3, 3) and np.isnan(out["text"][2]).all()
+        message = (
+            "The output of 'text' is sparse and would need 0.0 GB dense (3 rows x 3 features; the limit is 0.0 GB); add "
+            "TruncatedSVD behind it, lower max_features, or raise max_dense_bytes."
+        )
+        with pytest.raises(MemoryError, match=f"^{re.escape(message)}$"):
+            ModalityTransformer({"text": vectorizer}, max_dense_bytes=10).fit_transform(X)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_every_form(self, data, form):
+        X, _ = data
+        given, modalities = in_form(X, form)
+        out = ModalityTransformer({"a": PCA(2)}, modalities=modalities).fit_transform(given)
+        assert_allclose(out["a"], ModalityTransformer({"a": PCA(2)}).fit_transform(X)["a"], atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("transformers", "options", "error", "message"),
+        [
+            ({"aa": PCA()}, {}, ValueError, "Unknown modality 'aa'; did you mean 'a'? Modalities: 'a', 'b', 'c'."),
+            ({"a": PCA(1), "b": {"a": PCA(1)}}, {}, ValueError, "Two transformers give a modality 'a'; name their outputs apart."),
+            ({"a": {"b": PCA(1)}}, {}, ValueError, "A transformer gives a modality 'b', which X has too; name its output apart."),
+            ({"a": 3}, {}, TypeError, "The transformer of 'a' must have fit and transform, or be 'passthrough' or 'drop'. Got 3."),
+            ({"a": PCA(1)}, {"remainder": "keep"}, ValueError, "remainder must be 'passthrough' or 'drop'. Got 'keep'."),
+            ({"a": "drop"}, {"remainder": "drop"}, ValueError, "Every modality is dropped; keep at least one."),
+        ],
+    )  # fmt: skip
+    def test_refused(self, data, transformers, options, error, message):
+        with pytest.raises(error, match=f"^{re.escape(message)}$"):
+            ModalityTransformer(transformers, **options).fit(data[0])
+
+    def test_a_transformer_that_loses_rows(self, data):
+        class Loses(TransformerMixin, BaseEstimator):
+            def fit(self, X, y=None):
+                return self
+
+            def transform(self, X):
+                return X[:3]
+
+        with pytest.raises(
+            ValueError, match=r"The transformer of 'c' must return one row for each of 109 rows. Got shape \(3, 2\)."
+        ):
+            ModalityTransformer({"c": Loses()}).fit(data[0])
+
+    def test_imputers_fill_gaps_not_missing_modalities(self, data):
+        X, _ = data
+        gappy = {name: np.array(array) for name, array in X.items()}
+        gappy["a"][:, 0][::2] = np.nan
+        out = ModalityTransformer({"a": make_pipeline(SimpleImputer(), StandardScaler())}).fit_transform(gappy)
+        assert_array_equal(out.present[:, 0], X.present[:, 0])
+        assert np.isfinite(out["a"][X.present[:, 0]]).all()
+
+
+class TestModalityDropout:
+    @pytest.mark.parametrize(
+        ("when", "at_fit", "at_transform"), [("fit", True, False), ("transform", False, True), ("both", True, True)]
+    )
+    def test_when(self, data, when, at_fit, at_transform):
+        X, y = data
+        dropout = ModalityDropout(0.5, when=when, random_state=0)
+        hidden = drop_modalities(X, 0.5, random_state=0)
+        assert dropout.fit_transform(X, y) == (hidden if at_fit else X)
+        assert dropout.fit(X).transform(X) == (hidden if at_transform else X)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_augment_every_form(self, data, form):
+        X, y = data
+        given, modalities = in_form(X, form)
+        more, y_more = ModalityDropout(0.5, modalities=modalities, random_state=0).augment(given, y, n_copies=2)
+        assert type(more) is type(given)
+        assert_array_equal(y_more, np.tile(y, 3))
+        values = np.column_stack(list(more.values())) if isinstance(more, dict) else np.asarray(more, dtype=float)
+        assert_array_equal(values[:150], np.asarray(X))
+        assert np.isnan(values[150:]).mean() > np.isnan(values[:150]).mean() + 0.15
+
+    def test_makes_boosting_robust(self, data):
+        X, y = data
+        hidden = drop_modalities(X, 0.6, random_state=1)
+        more, y_more = ModalityDropout(0.6, random_state=0).augment(X, y, n_copies=3)
+        boosting = HistGradientBoostingClassifier(max_iter=20, random_state=0)
+        plain = clone(boosting).fit(np.asarray(X), y).score(np.asarray(hidden), y)
+        assert boosting.fit(np.asarray(more), y_more).score(np.asarray(hidden), y) > plain
+
+    def test_in_a_pipeline(self, data):
+        X, y = data
+        pipeline = make_pipeline(ModalityDropout(0.3, random_state=0), fast_classifier())
+        assert pipeline.fit(X, y).predict_proba(X).shape == (150, 3)
+        assert pickle.loads(pickle.dumps(pipeline)).predict_proba(X).shape == (150, 3)
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda X, y: ModalityDropout(when="never").fit(X), "when must be 'fit', 'transform' or 'both'. Got 'never'."),
+            (lambda X, y: ModalityDropout(2).fit_transform(X), "rate must be a probability in [0, 1]. Got 2."),
+            (lambda X, y: ModalityDropout().augment(X, y, n_copies=0), "n_copies must be at least 1. Got 0."),
+        ],
+    )  # fmt: skip
+    def test_refused(self, data, call, message):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            call(*data)
