@@ -62,3 +62,10 @@ def hide(X, name, rows=slice(None)):
     arrays = {key: np.array(array, dtype=float) for key, array in X.items()}
     arrays[name][rows] = np.nan
     return MultimodalData(arrays)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_windows():
+    import matplotlib
+
+    matplotlib.use("Agg")

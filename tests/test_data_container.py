@@ -182,8 +182,14 @@ def test_scikit_learn_slices_it(X):
     assert len(_safe_indexing(X, [0, 1])) == 2
     assert len(resample(X, n_samples=7, random_state=0)) == 7
     assert_array_equal(np.take(X, [1, 2], axis=0)["image"], X["image"][[1, 2]])
-    with pytest.raises(ValueError, match="takes rows only"):
-        X.take([0], axis=1)
+    assert_array_equal(np.take(X, [1, 3], axis=1), np.asarray(X)[:, [1, 3]])
+    with pytest.raises(ValueError, match="takes rows \\(axis=0\\) or columns"):
+        X.take([0], axis=2)
+
+
+def test_columns_are_those_of_the_array(X):
+    assert_array_equal(X[:, [0, 4]], np.asarray(X)[:, [0, 4]])
+    assert_array_equal(X[[1, 2], 1:3], np.asarray(X)[[1, 2], 1:3])
 
 
 def test_repr_names_shapes_and_shares(X):

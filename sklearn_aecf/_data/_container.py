@@ -113,20 +113,26 @@ class MultimodalData(Mapping):
     def __getitem__(self, key):
         """A modality's array (a name), some modalities (names), or some rows (everything else).
 
+        ``X[rows, columns]`` gives columns of ``numpy.asarray(X)``, an array.
+
         Parameters
         ----------
-        key : str, list of str, int, slice, mask, index array, or (rows, Ellipsis)
+        key : str, list of str, int, slice, mask, index array, (rows, Ellipsis) or (rows, columns)
 
         Returns
         -------
-        ndarray for a name, else MultimodalData
+        ndarray for a name or columns, else MultimodalData
         """
         if isinstance(key, str):
             if key not in self._arrays:
                 raise KeyError(f"No modality {key!r}; there are {_quoted(self)}.")
             return self._arrays[key]
-        if isinstance(key, tuple) and len(key) == 2 and (key[1] is Ellipsis or _is_full_slice(key[1])):
-            key = key[0]
+        if isinstance(key, tuple) and len(key) == 2:
+            rows, columns = key
+            if not (columns is Ellipsis or _is_full_slice(columns)):
+                # Tools that cut columns want an array: there the modalities stand side by side.
+                return np.asarray(self[rows])[:, columns]
+            key = rows
         if isinstance(key, slice):
             return self._rows(key)
         if isinstance(key, int | np.integer):
@@ -164,26 +170,27 @@ class MultimodalData(Mapping):
         return self._from_arrays({name: array[rows] for name, array in self._arrays.items()}, self._feature_names)
 
     def take(self, indices, axis=0, out=None, mode="raise"):
-        """Rows at the given positions, as ``numpy.take`` along the first axis.
+        """Rows at the given positions, as ``numpy.take`` gives them.
 
         Parameters
         ----------
         indices : array-like of int, shape (n_taken,)
-        axis : 0
-            The only axis that all modalities share.
+        axis : {0, 1}, default=0
+            1 takes columns of ``numpy.asarray(X)``.
         out, mode
             As numpy passes them; only the defaults are accepted.
 
         Returns
         -------
-        MultimodalData
+        MultimodalData, or ndarray for columns
         """
-        if axis != 0 or out is not None or mode != "raise":
+        if axis not in (0, 1) or out is not None or mode != "raise":
             raise ValueError(
-                "MultimodalData.take takes rows only: axis=0, out=None, mode='raise'. "
+                "MultimodalData.take takes rows (axis=0) or columns (axis=1), with out=None and mode='raise'. "
                 f"Got axis={axis!r}, out={out!r}, mode={mode!r}."
             )
-        return self[np.atleast_1d(indices)]
+        indices = np.atleast_1d(indices)
+        return self[indices] if axis == 0 else self[:, indices]
 
     def copy(self):
         """A copy that shares no memory with this one."""
