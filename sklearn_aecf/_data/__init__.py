@@ -2,7 +2,7 @@
 
 from sklearn_aecf._data._container import MultimodalData
 from sklearn_aecf._data._groups import match_columns
-from sklearn_aecf._data._hide import presence, stack_rows, with_presence
+from sklearn_aecf._data._hide import permute_rows, presence, stack_rows, with_presence
 from sklearn_aecf._data._split import (
     InputSpec,
     Modalities,
@@ -18,6 +18,7 @@ __all__ = [
     "is_plain_table",
     "match_columns",
     "missing_rows",
+    "permute_rows",
     "presence",
     "split_modalities",
     "stack_rows",

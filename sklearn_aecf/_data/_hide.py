@@ -108,6 +108,27 @@ def _blanked_frame(X, groups, keep):
     return X.with_columns(**{label: type(X)({label: values}, strict=False)[label] for label, values in columns.items()})
 
 
+def permute_rows(X, name, order, modalities=None):
+    """X with the rows of one modality in another order; the same form, the caller's own untouched."""
+    if isinstance(X, Mapping):
+        container = X if isinstance(X, MultimodalData) else MultimodalData(X)
+        arrays = {**container, name: container[name][order]}
+        if isinstance(X, MultimodalData):
+            return MultimodalData._from_arrays(arrays, container._feature_names)
+        return type(X)(**arrays) if type(X) is not dict else arrays
+    columns = _groups(X, modalities)[name]
+    if not is_frame(X):
+        permuted = np.array(X)
+        permuted[:, columns] = permuted[np.ix_(order, columns)]
+        return permuted
+    if hasattr(X, "iloc"):
+        permuted = X.copy()
+        for label in columns:
+            permuted[label] = X[label].to_numpy()[order]
+        return permuted
+    return X.with_columns(**{label: X[label][order] for label in columns})
+
+
 def stack_rows(parts):
     """Several X of the same form, one below the other."""
     first = parts[0]

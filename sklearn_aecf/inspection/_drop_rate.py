@@ -1,0 +1,163 @@
+"""Score against the rate at which modalities are missing."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.metrics import check_scoring, get_scorer
+from sklearn.utils import check_random_state
+
+from sklearn_aecf.inspection._style import as_frame, is_unit_range, line_style, new_axes, score_label, tidy
+from sklearn_aecf.metrics import drop_modalities
+from sklearn_aecf.metrics._hiding import modalities_of
+
+
+class DropRateDisplay:
+    """Score of one or several classifiers against the drop rate.
+
+    Parameters
+    ----------
+    drop_rates : ndarray of shape (n_rates,)
+    scores : dict of str to ndarray of shape (n_rates, n_repeats)
+    score_name : str
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : dict of str to Line2D
+
+    Examples
+    --------
+    What happens when modalities fail, in two lines:
+
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> from sklearn_aecf.inspection import DropRateDisplay
+    >>> X, y = make_multimodal_classification(300, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=5, random_state=0).fit(X, y)
+    >>> display = DropRateDisplay.from_estimator(clf, X, y, random_state=0)
+    """
+
+    def __init__(self, drop_rates, scores, *, score_name="score"):
+        self.drop_rates = drop_rates
+        self.scores = scores
+        self.score_name = score_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        drop_rates=(0.0, 0.1, 0.3, 0.5, 0.7),
+        scoring=None,
+        n_repeats=5,
+        keep_one=True,
+        random_state=0,
+        modalities=None,
+        ax=None,
+    ):
+        """Hide modalities at several rates, score and plot.
+
+        Parameters
+        ----------
+        estimator : fitted classifier, or dict of str to fitted classifier
+        X : dict, MultimodalData, array-like or DataFrame
+            The same for all estimators.
+        y : array-like
+        drop_rates : sequence of float, default=(0.0, 0.1, 0.3, 0.5, 0.7)
+        scoring : str, callable or None, default=None
+            None is accuracy.
+        n_repeats : int, default=5
+            Draws a rate; the band shows their standard deviation.
+        keep_one : bool, default=True
+        random_state : int, RandomState instance or None, default=0
+        modalities : dict of str to columns, default=None
+        ax : Axes, default=None
+
+        Returns
+        -------
+        DropRateDisplay
+        """
+        estimators = estimator if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
+        seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+        scores = {}
+        for name, fitted in estimators.items():
+            scorer = check_scoring(fitted, scoring)
+            groups = modalities_of(fitted, modalities)
+            # Every estimator meets the same draws.
+            rng = np.random.RandomState(seed)
+            scores[name] = np.array(
+                [
+                    [
+                        scorer(
+                            fitted,
+                            drop_modalities(X, rate, keep_one=keep_one, random_state=rng, modalities=groups),
+                            y,
+                        )
+                        for _ in range(n_repeats)
+                    ]
+                    for rate in drop_rates
+                ]
+            )
+        return cls(np.asarray(drop_rates, dtype=float), scores, score_name=score_label(scoring)).plot(ax=ax)
+
+    @classmethod
+    def from_predictions(cls, y_true, predictions, *, scoring="accuracy", name="classifier", ax=None):
+        """Plot from predictions that were made elsewhere.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_rows,)
+        predictions : dict of float to list of array-like
+            For each drop rate the predicted classes of each repeat.
+        scoring : str, default="accuracy"
+            A scorer of predicted classes.
+        name : str
+        ax : Axes, default=None
+
+        Returns
+        -------
+        DropRateDisplay
+        """
+        score = get_scorer(scoring)
+        rates = np.array(sorted(predictions))
+        values = [[score._sign * score._score_func(y_true, y) for y in predictions[rate]] for rate in rates]
+        return cls(rates, {name: np.array(values)}, score_name=score_label(scoring)).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw lines for the means and bands for the standard deviations.
+
+        Returns
+        -------
+        self
+        """
+        self.ax_ = new_axes("DropRateDisplay.plot", ax)
+        self.figure_ = self.ax_.figure
+        self.lines_ = {}
+        for index, (name, values) in enumerate(self.scores.items()):
+            mean, spread = values.mean(axis=1), values.std(axis=1)
+            style = line_style(index)
+            (self.lines_[name],) = self.ax_.plot(self.drop_rates, mean, marker="o", markersize=4, label=name, **style)
+            self.ax_.fill_between(
+                self.drop_rates, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0
+            )
+        self.ax_.set(xlabel="drop rate", ylabel=self.score_name, xlim=(0, max(1e-3, self.drop_rates.max()) * 1.02))
+        if is_unit_range(np.concatenate([values.ravel() for values in self.scores.values()])):
+            self.ax_.set_ylim(0, 1)
+        tidy(self.ax_)
+        if len(self.scores) > 1:
+            self.ax_.legend(frameon=False, loc="lower left")
+        return self
+
+    def frame(self):
+        """What is drawn: a DataFrame with a row per estimator and rate."""
+        values = np.concatenate(list(self.scores.values()))
+        columns = {
+            "estimator": np.repeat(list(self.scores), len(self.drop_rates)),
+            "drop_rate": np.tile(self.drop_rates, len(self.scores)),
+            self.score_name: values.mean(axis=1),
+            "std": values.std(axis=1),
+        }
+        return as_frame(columns, "DropRateDisplay.frame")

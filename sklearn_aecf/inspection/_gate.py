@@ -1,0 +1,181 @@
+"""The gate's weights: by modality, by class, and how even they are."""
+
+import numpy as np
+
+from sklearn_aecf._data import presence
+from sklearn_aecf.inspection._style import COLOURS, as_frame, line_style, new_axes, split_axes, tidy
+from sklearn_aecf.metrics._hiding import modalities_of
+
+
+def gate_summary(estimator, X, y=None, *, modalities=None):
+    """Mean gate weight of each modality where it is observed, overall and by class.
+
+    Parameters
+    ----------
+    estimator : fitted AECFClassifier, or anything with ``gate_weights``
+    X : dict, MultimodalData, array-like or DataFrame
+    y : array-like of shape (n_rows,), default=None
+        Adds a column per class.
+    modalities : dict of str to columns, default=None
+
+    Returns
+    -------
+    dict of str to ndarray
+        Columns ``modality``, ``n_rows`` (that have it), ``mean``, ``std``, ``mean_even`` (what an even gate would
+        give), and ``mean_<class>`` for each class.
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> from sklearn_aecf.inspection import gate_summary
+    >>> X, y = make_multimodal_classification(300, random_state=0)
+    >>> summary = gate_summary(AECFClassifier(max_epochs=5, random_state=0).fit(X, y), X)
+    >>> summary["modality"].tolist(), round(float(summary["mean"].sum()), 6)
+    (['a', 'b', 'c'], 1.0)
+    """
+    names, present, weights = _weights(estimator, X, modalities)
+    return _summary(names, present, weights, y)
+
+
+class GateDisplay:
+    """Gate weights by modality, overall and by class, and the distribution of the gate's evenness.
+
+    Parameters
+    ----------
+    summary : dict of str to ndarray
+        As from `gate_summary`.
+    evenness : ndarray
+        Entropy of each row's weights over the logarithm of the number of its modalities, for rows with two or more.
+    classes : list
+
+    Attributes
+    ----------
+    ax_, entropy_ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(self, summary, evenness, *, classes=()):
+        self.summary = summary
+        self.evenness = evenness
+        self.classes = classes
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, modalities=None, ax=None):
+        """Compute the gate weights of X, and plot.
+
+        Parameters
+        ----------
+        estimator : fitted AECFClassifier, or anything with ``gate_weights``
+        X : dict, MultimodalData, array-like or DataFrame
+        y : array-like of shape (n_rows,), default=None
+            Adds a mark per class.
+        modalities : dict of str to columns, default=None
+        ax : Axes, default=None
+
+        Returns
+        -------
+        GateDisplay
+        """
+        names, present, weights = _weights(estimator, X, modalities)
+        return cls.from_predictions(weights, present, names, y, ax=ax)
+
+    @classmethod
+    def from_predictions(cls, weights, present, modality_names, y=None, *, ax=None):
+        """Plot from weights that were computed elsewhere.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_rows, n_modalities)
+        present : ndarray of bool, shape (n_rows, n_modalities)
+        modality_names : list of str
+        y : array-like of shape (n_rows,), default=None
+        ax : Axes, default=None
+
+        Returns
+        -------
+        GateDisplay
+        """
+        weights, present = np.asarray(weights), np.asarray(present, dtype=bool)
+        if weights.shape != present.shape or weights.shape[1] != len(modality_names):
+            raise ValueError(
+                f"weights, present and modality_names must agree. Got shapes {weights.shape}, {present.shape} and "
+                f"{len(modality_names)} names."
+            )
+        several = present.sum(axis=1) > 1
+        chosen = weights[several]
+        entropy = -(chosen * np.log(np.where(chosen > 0, chosen, 1))).sum(axis=1)
+        evenness = entropy / np.log(np.maximum(present[several].sum(axis=1), 2))
+        classes = [] if y is None or np.ndim(y) == 2 else np.unique(y).tolist()
+        summary = _summary(modality_names, present, weights, y if classes else None)
+        return cls(summary, evenness, classes=classes).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the weights and, beside them, the evenness.
+
+        Returns
+        -------
+        self
+        """
+        names = self.summary["modality"]
+        self.ax_ = new_axes("GateDisplay.plot", ax, figsize=(9, 2.2 + 0.5 * len(names)))
+        self.figure_ = self.ax_.figure
+        self.entropy_ax_ = split_axes(self.ax_, "right", share=0.36, gap=0.12)
+        rows = np.arange(len(names))
+        self.ax_.barh(rows, self.summary["mean"], color="#CFE3F1", height=0.75, label="all rows", zorder=1)
+        self.ax_.scatter(
+            self.summary["mean_even"], rows, marker="|", s=220, color="#555555", label="even gate", zorder=2
+        )
+        shown = self.classes if len(self.classes) <= len(COLOURS) else []
+        for index, label in enumerate(shown):
+            offset = (index - (len(shown) - 1) / 2) * 0.6 / max(len(shown), 1)
+            self.ax_.scatter(
+                self.summary[f"mean_{label}"], rows + offset, s=18, color=line_style(index)["color"],
+                label=f"class {label}", zorder=3,
+            )  # fmt: skip
+        self.ax_.set(yticks=rows, yticklabels=names, xlabel="mean gate weight where observed", xlim=(0, 1))
+        self.ax_.invert_yaxis()
+        self.ax_.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, fontsize=8)
+        self.ax_.spines[["top", "right"]].set_visible(False)
+        self.entropy_ax_.hist(self.evenness, bins=np.linspace(0, 1, 21), color=COLOURS[0])
+        self.entropy_ax_.set(xlabel="gate entropy / log of modalities", ylabel="rows", xlim=(0, 1))
+        tidy(self.entropy_ax_)
+        return self
+
+    def frame(self):
+        """What is drawn: the summary as a DataFrame."""
+        return as_frame(self.summary, "GateDisplay.frame")
+
+
+def _weights(estimator, X, modalities):
+    if not hasattr(estimator, "gate_weights"):
+        raise TypeError(f"{type(estimator).__name__} has no gate_weights; give a fitted AECFClassifier.")
+    names, present = presence(X, modalities_of(estimator, modalities))
+    weights = estimator.gate_weights(X)
+    known = list(getattr(estimator, "modality_names_", names))
+    # The container's order may differ from the fitted one, and it may lack a modality.
+    full = np.zeros((len(present), len(known)), dtype=bool)
+    for m, name in enumerate(names):
+        full[:, known.index(name)] = present[:, m]
+    return known, full, weights
+
+
+def _summary(names, present, weights, y):
+    size = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    summary = {
+        "modality": np.array(names, dtype=object),
+        "n_rows": present.sum(axis=0),
+        "mean": _mean_where(weights, present),
+        "std": np.sqrt(_mean_where(weights**2, present) - _mean_where(weights, present) ** 2),
+        "mean_even": _mean_where(np.broadcast_to(1 / size, weights.shape), present),
+    }
+    if y is not None:
+        y = np.asarray(y)
+        for label in np.unique(y).tolist():
+            summary[f"mean_{label}"] = _mean_where(weights[y == label], present[y == label])
+    return summary
+
+
+def _mean_where(values, present):
+    count = present.sum(axis=0)
+    return np.divide((values * present).sum(axis=0), count, out=np.full(len(count), np.nan), where=count > 0)

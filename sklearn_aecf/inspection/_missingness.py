@@ -1,0 +1,80 @@
+"""Which patterns of missing modalities data has, and how often."""
+
+import numpy as np
+
+from sklearn_aecf._data import presence
+from sklearn_aecf.inspection._style import COLOURS, as_frame, dot_matrix, new_axes, tidy
+from sklearn_aecf.metrics._subsets import subset_name
+
+
+class MissingnessDisplay:
+    """Patterns of observed modalities with their share of the rows.
+
+    Parameters
+    ----------
+    patterns : ndarray of bool, shape (n_patterns, n_modalities)
+        Most frequent first.
+    counts : ndarray of int, shape (n_patterns,)
+    modality_names : list of str
+    n_rows : int
+
+    Attributes
+    ----------
+    ax_, matrix_ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(self, patterns, counts, modality_names, *, n_rows):
+        self.patterns = patterns
+        self.counts = counts
+        self.modality_names = modality_names
+        self.n_rows = n_rows
+
+    @classmethod
+    def from_data(cls, X, *, modalities=None, max_patterns=30, ax=None):
+        """Count the patterns of X and plot.
+
+        Parameters
+        ----------
+        X : dict, MultimodalData, array-like or DataFrame
+        modalities : dict of str to columns, default=None
+        max_patterns : int, default=30
+            The most frequent ones are drawn.
+        ax : Axes, default=None
+
+        Returns
+        -------
+        MissingnessDisplay
+        """
+        names, present = presence(X, modalities)
+        patterns, counts = np.unique(present, axis=0, return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:max_patterns]
+        return cls(patterns[order], counts[order], list(names), n_rows=len(present)).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the bars and the dots.
+
+        Returns
+        -------
+        self
+        """
+        n_patterns = len(self.counts)
+        figsize = (max(5.0, min(13.0, 2 + 0.3 * n_patterns)), 4.2)
+        self.ax_ = new_axes("MissingnessDisplay.plot", ax, figsize=figsize)
+        self.figure_ = self.ax_.figure
+        complete = self.patterns.all(axis=1)
+        share = self.counts / self.n_rows
+        self.ax_.bar(np.arange(n_patterns), share, color=[COLOURS[0] if c else COLOURS[5] for c in complete], width=0.7)
+        if n_patterns <= 20:
+            for x, (height, count) in enumerate(zip(share, self.counts, strict=True)):
+                self.ax_.text(x, height + 0.01, str(count), ha="center", va="bottom", fontsize=8)
+        self.ax_.set(ylabel="share of rows", ylim=(0, min(1.0, share.max() * 1.15)), xlim=(-0.7, n_patterns - 0.3))
+        tidy(self.ax_)
+        self.matrix_ax_ = dot_matrix(self.ax_, self.patterns, self.modality_names)
+        return self
+
+    def frame(self):
+        """What is drawn: a DataFrame with a row per pattern."""
+        observed = [subset_name(pattern, self.modality_names) or "(nothing)" for pattern in self.patterns]
+        columns = {"observed": observed, "n_rows": self.counts, "share": self.counts / self.n_rows}
+        return as_frame(columns, "MissingnessDisplay.frame")

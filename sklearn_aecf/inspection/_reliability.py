@@ -1,0 +1,137 @@
+"""Reliability diagrams by the number of observed modalities."""
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from sklearn_aecf._data import with_presence
+from sklearn_aecf.inspection._style import as_frame, line_style, new_axes, split_axes, tidy
+from sklearn_aecf.metrics import expected_calibration_error, reliability_curve
+from sklearn_aecf.metrics._subsets import SubsetPredictions, as_matrix
+
+
+class ReliabilityDisplay:
+    """Accuracy against confidence, one line per number of observed modalities, with counts below.
+
+    Parameters
+    ----------
+    curves : dict of int to ReliabilityCurve
+    errors : dict of int to float
+        Expected calibration error of each.
+
+    Attributes
+    ----------
+    ax_, count_ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(self, curves, errors):
+        self.curves = curves
+        self.errors = errors
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y, *, n_bins=10, strategy="uniform", random_state=0, modalities=None, ax=None
+    ):
+        """Predict from random subsets of every size, and plot.
+
+        For a line of ``k`` modalities, every row with at least ``k`` keeps ``k`` of its own, drawn uniformly.
+
+        Parameters
+        ----------
+        estimator : fitted classifier with ``predict_proba``
+        X : dict, MultimodalData, array-like or DataFrame
+        y : array-like
+        n_bins : int, default=10
+        strategy : {"uniform", "quantile"}, default="uniform"
+        random_state : int, RandomState instance or None, default=0
+        modalities : dict of str to columns, default=None
+        ax : Axes, default=None
+
+        Returns
+        -------
+        ReliabilityDisplay
+        """
+        predictions = SubsetPredictions(estimator, X, modalities)
+        rng = check_random_state(random_state)
+        y = np.asarray(y)
+        all_y, all_probability, n_observed = [], [], []
+        # A row's modalities in random order, observed ones first.
+        keys = np.where(predictions.present, -rng.uniform(size=predictions.present.shape), 1)
+        rank = keys.argsort(axis=1).argsort(axis=1)
+        for size in range(1, int(predictions.present.sum(axis=1).max()) + 1):
+            rows = predictions.present.sum(axis=1) >= size
+            hidden = with_presence(X, ~predictions.present | (rank < size), predictions.modalities)
+            all_probability.append(as_matrix(estimator.predict_proba(hidden))[rows])
+            all_y.append(y[rows])
+            n_observed.append(np.full(rows.sum(), size))
+        return cls.from_predictions(
+            np.concatenate(all_y), np.concatenate(all_probability), np.concatenate(n_observed),
+            n_bins=n_bins, strategy=strategy, labels=None if y.ndim == 2 else predictions.classes, ax=ax,
+        )  # fmt: skip
+
+    @classmethod
+    def from_predictions(cls, y_true, y_prob, n_observed=None, *, n_bins=10, strategy="uniform", labels=None, ax=None):
+        """Plot from probabilities that were predicted elsewhere.
+
+        Parameters
+        ----------
+        y_true, y_prob, n_bins, strategy, labels
+            As in `sklearn_aecf.metrics.expected_calibration_error`.
+        n_observed : array-like of int, shape (n_rows,), default=None
+            Modalities that each row has; one line for each number.
+        ax : Axes, default=None
+
+        Returns
+        -------
+        ReliabilityDisplay
+        """
+        y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
+        sizes = np.zeros(len(y_true), dtype=int) if n_observed is None else np.asarray(n_observed)
+        options = {"strategy": strategy, "labels": labels}
+        curves, errors = {}, {}
+        for size in np.unique(sizes)[::-1]:
+            rows = sizes == size
+            curves[int(size)] = reliability_curve(y_true[rows], y_prob[rows], n_bins=n_bins, **options)
+            errors[int(size)] = float(expected_calibration_error(y_true[rows], y_prob[rows], **options))
+        return cls(curves, errors).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the diagram and the counts.
+
+        Returns
+        -------
+        self
+        """
+        self.ax_ = new_axes("ReliabilityDisplay.plot", ax, figsize=(7.6, 5.8))
+        self.figure_ = self.ax_.figure
+        self.count_ax_ = split_axes(self.ax_, "bottom", share=0.25)
+        self.ax_.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle="--", zorder=1)
+        for index, (size, curve) in enumerate(self.curves.items()):
+            style = line_style(index)
+            what = "all rows" if size == 0 else f"{size} modalit{'y' if size == 1 else 'ies'}"
+            label = f"{what}, ECE {self.errors[size]:.3f}"
+            # The area of a mark grows with its rows: bins of one or two rows must not catch the eye.
+            area = 6 + 60 * np.sqrt(curve.count / curve.count.max())
+            self.ax_.plot(curve.confidence, curve.accuracy, linewidth=1, alpha=0.6, **style)
+            self.ax_.scatter(curve.confidence, curve.accuracy, s=area, color=style["color"], label=label, zorder=3)
+            self.count_ax_.plot(curve.confidence, curve.count, marker="o", markersize=3, **style)
+        self.ax_.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.03, 1.03))
+        self.ax_.tick_params(axis="x", labelbottom=False)
+        self.count_ax_.set(xlabel="confidence", ylabel="rows")
+        self.count_ax_.set_yscale("symlog", linthresh=1)
+        self.count_ax_.set_ylim(bottom=0)
+        for axes in (self.ax_, self.count_ax_):
+            tidy(axes)
+        self.ax_.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
+        return self
+
+    def frame(self):
+        """What is drawn: a DataFrame with a row per bin."""
+        curves = self.curves.values()
+        columns = {
+            "n_observed": np.repeat(list(self.curves), [len(curve.count) for curve in curves]),
+            "confidence": np.concatenate([curve.confidence for curve in curves]),
+            "accuracy": np.concatenate([curve.accuracy for curve in curves]),
+            "n_rows": np.concatenate([curve.count for curve in curves]),
+        }
+        return as_frame(columns, "ReliabilityDisplay.frame")

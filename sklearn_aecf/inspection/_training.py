@@ -1,0 +1,89 @@
+"""How a fit went: losses, gate, coefficient and mask rate by epoch."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_aecf.inspection._style import as_frame, line_style, tidy
+
+_PANELS = {
+    "loss": {"train_loss": "training", "valid_loss": "validation, mean of mask rates"},
+    "gate entropy, share of largest": {"gate_entropy": ""},
+    "entropy coefficient": {"entropy_coefficient": ""},
+    "mask rate": {"mask_rate": ""},
+}
+
+
+class TrainingDisplay:
+    """History of a fit, with the epoch whose weights were kept.
+
+    Parameters
+    ----------
+    history : dict of str to ndarray
+        As `AECFClassifier.history_`.
+    best_epoch : int or None
+
+    Attributes
+    ----------
+    axes_ : list of matplotlib Axes
+    ax_ : matplotlib Axes
+        The first.
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(self, history, *, best_epoch=None):
+        self.history = history
+        self.best_epoch = best_epoch
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Plot the history of a fitted `AECFClassifier`.
+
+        Parameters
+        ----------
+        estimator : fitted AECFClassifier
+        ax : array of 4 Axes, default=None
+
+        Returns
+        -------
+        TrainingDisplay
+        """
+        check_is_fitted(estimator)
+        return cls(estimator.history_, best_epoch=estimator.best_epoch_).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw four panels.
+
+        Returns
+        -------
+        self
+        """
+        from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+        check_matplotlib_support("TrainingDisplay.plot")
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            ax = plt.subplots(2, 2, figsize=(8.4, 5.4), sharex=True, layout="constrained")[1]
+        self.axes_ = list(np.ravel(ax))
+        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
+        epochs = self.history.get("epoch", np.arange(1))
+        for axes, (title, columns) in zip(self.axes_, _PANELS.items(), strict=True):
+            drawn = [name for name in columns if name in self.history]
+            for index, name in enumerate(drawn):
+                axes.plot(epochs, self.history[name], label=columns[name], **line_style(index))
+            if self.best_epoch is not None and "valid_loss" in self.history:
+                axes.axvline(self.best_epoch, color="#888888", linewidth=1, linestyle="--", label="epoch kept")
+            axes.set_ylabel(title)
+            tidy(axes)
+            if title in ("gate entropy, share of largest", "mask rate"):
+                axes.set_ylim(0, 1.02)
+            if not drawn:
+                axes.text(0.5, 0.5, "switched off", ha="center", va="center", transform=axes.transAxes, color="#666666")
+        self.ax_.legend(loc="upper right", fontsize=8, framealpha=1, edgecolor="none")
+        for axes in self.axes_[2:]:
+            axes.set_xlabel("epoch")
+        return self
+
+    def frame(self):
+        """What is drawn: the history as a DataFrame with a row per epoch."""
+        return as_frame(self.history, "TrainingDisplay.frame")
