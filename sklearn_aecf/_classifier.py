@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sklearn_aecf._data import is_plain_table, split_modalities
 from sklearn_aecf._labels import class_prior, encode_targets
 from sklearn_aecf._rows import LabelledRows, hold_out, usable_rows, warn_never_observed
+from sklearn_aecf._sklearn_callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
 from sklearn_aecf._training import (
     NetworkInputs,
     Predictor,
@@ -22,10 +23,13 @@ from sklearn_aecf._training import (
     history_columns,
     make_net,
     seeded,
+    suited_threads,
 )
 
 
-class AECFClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
+class AECFClassifier(
+    ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+):
     """Classify rows of several modalities, any of which may be missing.
 
     Each modality is embedded by a small network; a gate weighs the embeddings that a row has; heads classify their
@@ -74,7 +78,7 @@ class AECFClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifi
     weight_decay : float, default=1e-2
         Of AdamW.
     batch_size : int or "auto", default="auto"
-        Rows a step; ``"auto"`` is the power of two next to n / 16, between 32 and 512.
+        Rows a step; ``"auto"`` is the power of two next to n / 8, between 32 and 512.
     max_epochs : int, default=100
         Passes over the training rows, at most.
     early_stopping : bool, default=True
@@ -262,6 +266,7 @@ class AECFClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifi
 
     # Fitting
 
+    @with_callbacks
     def fit(self, X, y, sample_weight=None, *, validation_set=None):
         """Fit to rows of several modalities.
 
@@ -334,9 +339,14 @@ class AECFClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifi
                 self.net_ = net
             self._predictor = Predictor(self.net_, inputs)
             self.temperature_ = None
-            self.net_.partial_fit(RowTensors.from_rows(inputs, training, self.class_weight, device))
+            rows = RowTensors.from_rows(inputs, training, self.class_weight, device)
+            per_row = sum(self.hidden_dim * (width + self.embed_dim) for width in inputs.widths)
+            with suited_threads(self.net_.batch_size * per_row):
+                self.net_.epoch_tasks = EpochTasks(self, self.max_epochs)
+                self.net_.partial_fit(rows)
+                self.net_.epoch_tasks.end()
             # The net would otherwise keep, and pickle, the rows that it was validated on.
-            self.net_.train_split = None
+            self.net_.train_split = self.net_.epoch_tasks = None
             self._record_history()
             if validation is not None and self.temperature is not None:
                 self.temperature_ = fit_temperature(self._predictor, validation, self.class_weight, self.temperature)
@@ -548,4 +558,4 @@ class AECFClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classifi
 def _batch_size(batch_size, n_rows):
     if batch_size != "auto":
         return batch_size
-    return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 16)), 5, 9))
+    return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 8)), 5, 9))

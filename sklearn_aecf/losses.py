@@ -151,7 +151,7 @@ def monotone_loss(smaller: Tensor, larger: Tensor, kind: str) -> Tensor:
     return torch.relu(confidence(probabilities(smaller, kind), kind) - expert)
 
 
-def agreement_loss(smaller: Tensor, larger: Tensor, kind: str) -> Tensor:
+def agreement_loss(smaller: Tensor, larger: Tensor, kind: str, label_weight: Tensor | None = None) -> Tensor:
     """``KL(f_S || f_S')`` of each row, mean over labels for multilabel (ours).
 
     Parameters
@@ -159,17 +159,20 @@ def agreement_loss(smaller: Tensor, larger: Tensor, kind: str) -> Tensor:
     smaller, larger : Tensor of shape (..., b, c)
         Logits on a subset and on the full observed set; the gradient flows into `smaller` only.
     kind : {"multiclass", "multilabel"}
+    label_weight : Tensor of shape (b, c), optional
+        Multilabel only: 0 where a label was not reported, so that the network does not teach itself what nobody said.
     """
     expert = larger.detach()
     if kind == "multilabel":
         p = torch.sigmoid(expert)
         cross = F.binary_cross_entropy_with_logits(smaller, p.expand_as(smaller), reduction="none")
         own = F.binary_cross_entropy_with_logits(expert, p, reduction="none")
-        return (cross - own).mean(dim=-1)
+        each = cross - own
+        return (each if label_weight is None else each * label_weight).mean(dim=-1)
     log_expert = F.log_softmax(expert, dim=-1)
     return (log_expert.exp() * (log_expert - F.log_softmax(smaller, dim=-1))).sum(dim=-1)
 
 
-def cec_loss(smaller: Tensor, larger: Tensor, kind: str) -> Tensor:
+def cec_loss(smaller: Tensor, larger: Tensor, kind: str, label_weight: Tensor | None = None) -> Tensor:
     """Contrastive expert calibration: `monotone_loss` plus `agreement_loss`."""
-    return monotone_loss(smaller, larger, kind) + agreement_loss(smaller, larger, kind)
+    return monotone_loss(smaller, larger, kind) + agreement_loss(smaller, larger, kind, label_weight)

@@ -21,12 +21,23 @@ ROOMS = [
     "compose",
     "_labels",
     "_rows",
+    "_sklearn_callbacks",
     "_training",
     "_classifier",
     "inspection",
     "datasets",
 ]
-WITHOUT_TORCH = ["_data", "_preparation", "calibration", "metrics", "_labels", "_rows", "_classifier", "datasets"]
+WITHOUT_TORCH = [
+    "_data",
+    "_preparation",
+    "calibration",
+    "metrics",
+    "_labels",
+    "_rows",
+    "_sklearn_callbacks",
+    "_classifier",
+    "datasets",
+]
 
 
 def room_of(module):
@@ -79,7 +90,14 @@ def test_import_does_not_load_optional_packages():
 def test_public_names_have_docstrings_and_exist():
     import importlib
 
-    for module in ("sklearn_aecf", "sklearn_aecf.nn", "sklearn_aecf.datasets", "sklearn_aecf.calibration"):
+    for module in (
+        "sklearn_aecf",
+        "sklearn_aecf.nn",
+        "sklearn_aecf.datasets",
+        "sklearn_aecf.metrics",
+        "sklearn_aecf.compose",
+        "sklearn_aecf.inspection",
+    ):
         loaded = importlib.import_module(module)
         for name in getattr(loaded, "__all__", []):
             assert getattr(loaded, name).__doc__, f"{module}.{name} has no docstring"

@@ -398,3 +398,30 @@ def test_params_survive_clone():
     clf = AECFClassifier({"a": slice(0, 2)}, **FAST)
     assert clone(clf).get_params() == clf.get_params()
     assert isinstance(MultimodalData({"a": np.zeros((2, 2))}), MultimodalData)
+
+
+def test_takes_part_in_scikit_learns_callbacks(data):
+    """One progress bar covers a search and the epochs of its fits, where scikit-learn has callbacks (1.9)."""
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
+    X, y = data
+    seen = []
+
+    class Watch:
+        def setup(self, estimator, context):
+            seen.append("setup")
+
+        def teardown(self, estimator, context):
+            seen.append("teardown")
+
+        def on_fit_task_begin(self, estimator, context, **kwargs):
+            pass
+
+        def on_fit_task_end(self, estimator, context, **kwargs):
+            seen.append(context.task_name)
+            return seen.count("epoch") == 3
+
+    clf = fast_classifier(max_epochs=9).set_callbacks(Watch()).fit(X, y)
+    assert seen == ["setup", "epoch", "epoch", "epoch", "fit", "teardown"] and clf.n_iter_ == 3
+    assert len(pickle.dumps(clf)) > 0
+    search = GridSearchCV(fast_classifier(), {"mask_rate": [0.3]}, cv=2).set_callbacks(callback.ProgressBar())
+    assert search.fit(X, y).best_score_ > 0

@@ -91,3 +91,10 @@ def test_agreement_equals_torch_kl():
     smaller, larger = torch.randn(5, 4), torch.randn(5, 4)
     expected = F.kl_div(F.log_softmax(smaller, 1), F.log_softmax(larger, 1), log_target=True, reduction="none").sum(1)
     assert_close(losses.agreement_loss(smaller, larger, "multiclass"), expected)
+
+
+def test_agreement_skips_labels_that_nobody_reported():
+    smaller = torch.randn(2, 3, requires_grad=True)
+    weight = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    losses.agreement_loss(smaller, torch.randn(2, 3), "multilabel", weight).sum().backward()
+    assert (smaller.grad[weight == 0] == 0).all() and (smaller.grad[weight > 0] != 0).all()

@@ -1,6 +1,6 @@
 """The skorch net: objective, tensor batches, callbacks, and the passes that predict."""
 
-from sklearn_aecf._training._batches import NetworkInputs, RowTensors, choose_device, seeded
+from sklearn_aecf._training._batches import NetworkInputs, RowTensors, choose_device, seeded, suited_threads
 from sklearn_aecf._training._net import AECFNet, history_columns, make_net
 from sklearn_aecf._training._predict import Predictor
 from sklearn_aecf._training._temperature import fit_temperature
@@ -15,4 +15,5 @@ __all__ = [
     "history_columns",
     "make_net",
     "seeded",
+    "suited_threads",
 ]

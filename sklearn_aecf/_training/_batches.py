@@ -11,6 +11,9 @@ from torch import Tensor
 from sklearn_aecf._data import Modalities
 from sklearn_aecf._preparation import CHUNK_ROWS, ModalityStatistics, fit_statistics, prepare
 
+# Multiplications of a step up to which one thread is as fast as two.
+SMALL_WORK = 100_000_000
+
 
 @dataclass
 class NetworkInputs:
@@ -179,3 +182,26 @@ def seeded(seed: int, device: str):
             with torch.cuda.device(used):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def suited_threads(work: int):
+    """One thread where a step is small, and afterwards as many as before.
+
+    Two threads finish a small step no sooner than one, and where another process is busy they wait for each other: a
+    fit then takes many times as long.
+
+    Parameters
+    ----------
+    work : int
+        Multiplications of a step.
+    """
+    before = torch.get_num_threads()
+    if before == 1 or work > SMALL_WORK:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -34,6 +34,8 @@ class AECFNet(NeuralNet):
         self.mask_rate = mask_rate
         self.mask_warmup = mask_warmup
         self.precision = precision
+        self.epoch_tasks = None
+        self.stop_requested = False
 
     @property
     def _default_callbacks(self):
@@ -104,6 +106,11 @@ class AECFNet(NeuralNet):
         nothing = getattr(Callback, method_name)
         return any(getattr(type(callback), method_name, nothing) is not nothing for _, callback in self.callbacks_)
 
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        super().on_epoch_begin(net, dataset_train=dataset_train, dataset_valid=dataset_valid, **kwargs)
+        if self.epoch_tasks is not None:
+            self.epoch_tasks.begin_epoch()
+
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         super().on_train_begin(net, X=X, y=y, **kwargs)
         self.interrupted_ = False
@@ -125,6 +132,21 @@ class AECFNet(NeuralNet):
             for name, value in state.items():
                 if torch.is_tensor(value):
                     state[name] = value.to(device)
+
+
+class _EndEpochTask(Callback):
+    """Ends the epoch for scikit-learn's callbacks; before skorch's, any of which may stop the training."""
+
+    def on_epoch_end(self, net, **kwargs):
+        net.stop_requested = net.epoch_tasks is not None and net.epoch_tasks.end_epoch()
+
+
+class _StopWhenAsked(Callback):
+    """Stops as skorch's callbacks do; after them, so that the epoch is recorded first."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if net.stop_requested:
+            raise KeyboardInterrupt
 
 
 class ValidationRows(torch.utils.data.Dataset):
@@ -170,13 +192,14 @@ def make_net(
     callbacks : list or None
         skorch callbacks of the user.
     """
-    chosen = []
+    chosen = [("epoch_task", _EndEpochTask())]
     if validation is not None:
         stop = EarlyStopping(patience=n_iter_no_change or max_epochs + 1, load_best=True, sink=_quiet)
         chosen.append(("early_stopping", stop))
     if verbose:
         chosen.append(("progress_bar", ProgressBar(batches_per_epoch="auto")))
     chosen += [c if isinstance(c, tuple) else (f"user_{i}", c) for i, c in enumerate(callbacks or [])]
+    chosen.append(("stop_when_asked", _StopWhenAsked()))
     hidden = {} if verbose else {"callbacks__print_log": None}
     return AECFNet(
         AECFNetwork,

@@ -76,7 +76,7 @@ class AECFObjective(nn.Module):
                 self.regret = update_regret(self.regret, codes, masked.detach().T)
             if self.cec_weight > 0:
                 expert = mean_logits(logits.detach(), self.kind, dim=0)
-                cec = cec_loss(smaller, expert, self.kind).mean(dim=0)
+                cec = cec_loss(smaller, expert, self.kind, label_weight).mean(dim=0)
                 loss = loss + self.cec_weight * cec
                 parts["cec_loss"] = cec
         parts["gate_entropy"] = evenness

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -90,10 +91,14 @@ class RobustnessReport:
             file.write(page)
         return None
 
+    @cached_property
+    def _images(self):
+        return {name: _picture(display, name) for name, display in self.displays.items()}
+
     def _repr_html_(self):
         numbers = "".join(f"<div>{html.escape(k)}<b>{html.escape(v)}</b></div>" for k, v in self.numbers.items())
         tables = "".join(f"<h2>{html.escape(name)}</h2>{_table(columns)}" for name, columns in self.tables.items())
-        pictures = "".join(f"<h2>{html.escape(name)}</h2>{_picture(d, name)}" for name, d in self.displays.items())
+        pictures = "".join(f"<h2>{html.escape(name)}</h2>{image}" for name, image in self._images.items())
         return (
             f'<style>{_STYLE}</style><div class="aecf-report"><h1>{html.escape(self.title)}</h1>'
             f'<div class="numbers">{numbers}</div>{pictures}{tables}</div><script>{_SCRIPT}</script>'

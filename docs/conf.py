@@ -1,0 +1,46 @@
+"""Sphinx configuration."""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from compatibility_page import write_page  # noqa: E402
+
+write_page(HERE / "api" / "generated" / "compatibility_table.rst")
+
+project = "sklearn-aecf"
+author = "The sklearn-aecf developers"
+project_copyright = "2026, the sklearn-aecf developers"
+release = installed_version("sklearn-aecf")
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "api/generated/compatibility_table.rst", "auto_examples/**/*.ipynb"]
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "Multimodal classification when modalities go missing, at home in scikit-learn.",
+    "page_width": "1080px",
+    "sidebar_width": "230px",
+}
+default_role = "any"
+nitpicky = False
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+suppress_warnings = ["ref.any", "config.cache"]
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "plot_",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "download_all_examples": False,
+    "ignore_repr_types": r"matplotlib|Display",
+}

@@ -1,0 +1,64 @@
+"""Documentation that runs: README's lines, the examples, and pages that must name what exists."""
+
+import importlib
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the documentation is not in this copy")
+
+
+@pytest.mark.parametrize(
+    "block", re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+)
+@pytest.mark.filterwarnings("ignore:.*no observed modality")
+def test_readme_runs(block, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    given = {
+        "np": np,
+        "image": rng.normal(size=(60, 4)) + y[:, None],
+        "audio": rng.normal(size=(60, 3)),
+        "y": y,
+    }
+    exec(compile(block, "README.md", "exec"), given)
+    plt.close("all")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("plot_*.py")), ids=lambda path: path.stem)
+def test_example_runs(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    runpy.run_path(str(path), run_name="__main__")
+    plt.close("all")
+
+
+def test_every_public_name_has_its_page():
+    listed = (ROOT / "docs" / "api" / "index.rst").read_text()
+    for module in ("sklearn_aecf", *(f"sklearn_aecf.{m}" for m in ("compose", "metrics", "inspection", "nn", "datasets"))):
+        for name in importlib.import_module(module).__all__:
+            full = f"{module}.{name}".removeprefix("sklearn_aecf.")
+            assert re.search(rf"^   {re.escape(full)}$", listed, re.MULTILINE), f"{full} is not in docs/api/index.rst"
+
+
+def test_readme_shows_the_measured_tables():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        tables = importlib.import_module("results_page").as_markdown()
+    finally:
+        sys.path.pop(0)
+    assert tables in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_messages_that_users_search_for_are_quoted():
+    quoted = "Found input variables with inconsistent numbers of samples"
+    for page in (ROOT / "README.md", ROOT / "docs" / "guide" / "faq.rst"):
+        assert quoted in page.read_text(encoding="utf-8")
