@@ -53,7 +53,7 @@ class AECFClassifier(
         Width of the layer before it.
     gate_hidden_dim : int, default=32
         Width of the gate's hidden layer.
-    dropout : float, default=0.2
+    dropout : float, default=0.3
         Rate in [0, 1) of dropout in the embeddings and before the heads.
     fusion_exponent : float or "learned", default=0.0
         ``alpha`` of the factor ``|S| ** alpha`` on the fused embedding: 0 is the paper's convex mixture, 1 lets
@@ -64,7 +64,7 @@ class AECFClassifier(
         Strength of the entropy term for a row of average uncertainty; 0 switches it off.
     n_uncertainty_samples : int, default=8
         Stochastic passes that measure the uncertainty where ``n_members=1``.
-    cec_weight : float, default=1.0
+    cec_weight : float, default=0.3
         Strength of the contrastive expert calibration; 0 switches it off.
     masking : {"entropy", "uniform", "regret"} or None, default="entropy"
         What decides which modalities are hidden in training: the gate's entropy (the paper's), chance alone, or how
@@ -200,12 +200,12 @@ class AECFClassifier(
         embed_dim=128,
         hidden_dim=256,
         gate_hidden_dim=32,
-        dropout=0.2,
+        dropout=0.3,
         fusion_exponent=0.0,
         n_members=8,
         entropy_weight=0.02,
         n_uncertainty_samples=8,
-        cec_weight=1.0,
+        cec_weight=0.3,
         masking="entropy",
         mask_rate=0.5,
         mask_warmup=0.2,
