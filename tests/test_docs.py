@@ -43,7 +43,10 @@ def test_example_runs(path, monkeypatch, tmp_path):
 
 def test_every_public_name_has_its_page():
     listed = (ROOT / "docs" / "api" / "index.rst").read_text()
-    for module in ("sklearn_aecf", *(f"sklearn_aecf.{m}" for m in ("compose", "metrics", "inspection", "nn", "datasets"))):
+    for module in (
+        "sklearn_aecf",
+        *(f"sklearn_aecf.{m}" for m in ("compose", "metrics", "inspection", "nn", "datasets")),
+    ):
         for name in importlib.import_module(module).__all__:
             full = f"{module}.{name}".removeprefix("sklearn_aecf.")
             assert re.search(rf"^   {re.escape(full)}$", listed, re.MULTILINE), f"{full} is not in docs/api/index.rst"

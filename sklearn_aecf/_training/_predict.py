@@ -16,6 +16,9 @@ CHUNK_ROWS = 1024
 # make a row's prediction the same bits whichever rows are beside it.
 BLOCK_ROWS = 64
 
+# Activations computed together: what a core's cache holds.
+CACHED = 500_000
+
 
 @dataclass
 class Predictor:
@@ -51,8 +54,16 @@ class Predictor:
                 views = torch.zeros(len(observed), *present.shape[1:2], observed.shape[1], dtype=torch.bool)
                 views[: rows.stop - rows.start] = torch.from_numpy(present[rows][..., self.inputs.active])
                 views = views.to(observed.device)
-            members = module.member_logits(embeddings, views).float()
-            return mean_logits(members, self.net.kind, dim=1).transpose(0, 1)
+            heads = module.heads
+            # Activations of so many rows stay in cache; whole blocks where there is one view.
+            per_row = views.shape[1] * heads.n_members * heads.norm.normalized_shape[0]
+            n_rows = max(1, CACHED // per_row)
+            n_rows = n_rows // BLOCK_ROWS * BLOCK_ROWS or n_rows
+            parts = [
+                mean_logits(module.member_logits(e, v).float(), self.net.kind, dim=1).transpose(0, 1)
+                for e, v in zip(embeddings.split(n_rows), views.split(n_rows), strict=True)
+            ]
+            return torch.cat(parts)
 
         return self._collect(data, step)
 

@@ -102,6 +102,31 @@ class MemberHeads(nn.Module):
         """Logits (v, b, c) of the views that `weights` describes."""
         return self.read_out(self.dropout(self.activate(embeddings, weights)))
 
+    def every_member(self, embeddings: Tensor, weights: Tensor) -> Tensor:
+        """Logits of all members on the same views, shape (v, k, b, c).
+
+        What members make of an embedding is computed once; each view is then one matrix product.
+
+        Parameters
+        ----------
+        embeddings : Tensor of shape (b, m, d)
+        weights : Tensor of shape (b, v, m)
+        """
+        rows, _, d = embeddings.shape
+        n_views, members = weights.shape[1], self.n_members
+        if members > 1:
+            adapted = (embeddings[:, :, None] * self.scale.transpose(0, 1).contiguous()).flatten(2)
+            # The bias as one more modality, of weight 1, comes with the product.
+            bias = self.bias.reshape(1, 1, members * d).expand(rows, 1, -1)
+            ones = weights.new_ones(rows, n_views, 1)
+            fused = torch.bmm(torch.cat([weights, ones], dim=2).to(adapted.dtype), torch.cat([adapted, bias], dim=1))
+        else:
+            fused = torch.bmm(weights.to(embeddings.dtype), embeddings)
+        fused = fused.view(rows * n_views, members, d)
+        activations = self.dropout(torch.relu(self.norm(fused))).transpose(0, 1)
+        logits = torch.baddbmm(self.offset, activations, self.weight)
+        return logits.view(members, rows, n_views, -1).permute(2, 0, 1, 3)
+
 
 class AECFNetwork(nn.Module):
     """Embeddings, gated fusion and heads: the network that `AECFClassifier` trains.
@@ -182,10 +207,7 @@ class AECFNetwork(nn.Module):
         Tensor of shape (v, k, b, c)
         """
         weights, _ = self.gate(embeddings, present)
-        views = present.shape[1]
-        each = weights.repeat_interleave(self.n_members, dim=1)
-        logits = self.classify(embeddings, each, present.repeat_interleave(self.n_members, dim=1))
-        return logits.unflatten(0, (views, self.n_members))
+        return self.heads.every_member(embeddings, self.fusion.scaled(weights, present))
 
     def fuse(self, embeddings: Tensor, present: Tensor) -> Tensor:
         """Fused embeddings (b, d) of the observed sets (b, m), before any member adapts them."""
