@@ -7,9 +7,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from compatibility_page import write_page  # noqa: E402
+import compatibility_page  # noqa: E402
+import results_page  # noqa: E402
 
-write_page(HERE / "api" / "generated" / "compatibility_table.rst")
+compatibility_page.write_page(HERE / "guide" / "generated" / "compatibility.rst")
+results_page.write_page(HERE / "guide" / "generated" / "results.rst")
 
 project = "sklearn-aecf"
 author = "The sklearn-aecf developers"
@@ -22,7 +24,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "api/generated/compatibility_table.rst", "auto_examples/**/*.ipynb"]
+exclude_patterns = ["_build", "guide/generated", "auto_examples/**/*.ipynb"]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Multimodal classification when modalities go missing, at home in scikit-learn.",

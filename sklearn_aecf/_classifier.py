@@ -84,8 +84,9 @@ class AECFClassifier(
     early_stopping : bool, default=True
         Hold rows out and keep the weights of the epoch with the lowest validation loss, averaged over the mask rates
         0, 0.3, 0.5 and 0.7.
-    validation_fraction : float, default=0.1
-        Share of the rows held out, stratified by class where every class has rows enough.
+    validation_fraction : float or "auto", default="auto"
+        Share of the rows held out, stratified by class where every class has rows enough; ``"auto"`` is 200 rows, but
+        no less than 10 % and no more than 20 %.
     n_iter_no_change : int, default=10
         Epochs without a better validation loss after which training stops.
     temperature : {"subset", "global"} or None, default="subset"
@@ -179,7 +180,7 @@ class AECFClassifier(
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "temperature": [StrOptions({"subset", "global"}), None],
         "scale": [StrOptions({"standard"}), None],
@@ -214,7 +215,7 @@ class AECFClassifier(
         batch_size="auto",
         max_epochs=100,
         early_stopping=True,
-        validation_fraction=0.1,
+        validation_fraction="auto",
         n_iter_no_change=10,
         temperature="subset",
         scale="standard",
@@ -295,7 +296,7 @@ class AECFClassifier(
         self._validate_params()
         again = self.warm_start and hasattr(self, "net_")
         data = self._read(X, reset=not again)
-        targets = encode_targets(y, self.classes_ if again else None)
+        targets = encode_targets(y, self._known_targets if again else None)
         if len(targets) != len(data):
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
@@ -303,18 +304,19 @@ class AECFClassifier(
             )
         weight = _check_sample_weight(sample_weight, data.present, dtype=np.float64, ensure_non_negative=True)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        if isinstance(validation_set, tuple):
-            validation_set = self._read_validation(validation_set, data.spec, targets.classes)
+        if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
+            validation_set = self._read_validation(validation_set, data.spec, targets)
         training, validation = hold_out(
             usable_rows(data, targets, weight),
             validation_set,
-            self.validation_fraction if self.early_stopping else None,
+            _validation_fraction(self.validation_fraction, len(data)) if self.early_stopping else None,
             seed,
         )
         if not again:
             warn_never_observed(training)
             self._spec = data.spec
             self._kind = targets.kind
+            self._known_targets = targets.take(slice(0, 0))
             self._n_features_out = self.embed_dim
             self.classes_ = targets.classes
             self.modality_names_ = list(data.names)
@@ -334,9 +336,8 @@ class AECFClassifier(
         with seeded(seed, device):
             net = self._make_net(inputs, validation, len(training), device)
             if again:
-                self.net_.train_split = net.train_split
-            else:
-                self.net_ = net
+                net.take_over(self.net_)
+            self.net_ = net
             self._predictor = Predictor(self.net_, inputs)
             self.temperature_ = None
             rows = RowTensors.from_rows(inputs, training, self.class_weight, device)
@@ -388,14 +389,14 @@ class AECFClassifier(
             precision=self.precision,
         )
 
-    def _read_validation(self, validation_set, spec, classes):
+    def _read_validation(self, validation_set, spec, known):
         """Rows of a tuple (X, y), read as those of `fit`."""
         if len(validation_set) != 2:
             raise ValueError(
                 f"validation_set must be a mask over the rows of X, or a tuple (X, y). Got {len(validation_set)} items."
             )
         data = self._read(validation_set[0], reset=False, spec=spec)
-        targets = encode_targets(validation_set[1], classes)
+        targets = encode_targets(validation_set[1], known)
         if len(targets) != len(data):
             raise ValueError(
                 f"validation_set has {len(data)} rows in X, but {len(targets)} labels; give one label per row."
@@ -407,13 +408,12 @@ class AECFClassifier(
 
     def _record_history(self):
         self.history_ = history_columns(self.net_)
-        self.n_iter_ = len(self.history_.get("epoch", ()))
-        valid = self.history_.get("valid_loss")
-        kept = self.n_iter_ if valid is None or not np.isfinite(valid).any() else int(np.nanargmin(valid)) + 1
-        self.best_epoch_ = kept
-        if getattr(self.net_, "interrupted_", False):
+        self.n_iter_ = len(self.history_["epoch"])
+        self.best_epoch_ = self.net_.kept_epoch()
+        if self.net_.interrupted_:
             warnings.warn(
-                f"fit was interrupted in epoch {self.n_iter_ + 1}; the best weights so far (epoch {kept}) are kept.",
+                f"fit was interrupted in epoch {len(self.net_.history)}; the best weights so far (epoch "
+                f"{self.best_epoch_}) are kept.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -459,8 +459,8 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `fit`
-        subsets : array-like of bool, shape (n_subsets, n_modalities)
-            In the order of `modality_names_`; a row is predicted from what it has of the subset.
+        subsets : array-like of bool, shape (n_subsets, n_modalities), or list of lists of str
+            In the order of `modality_names_`, or names; a row is predicted from what it has of the subset.
 
         Returns
         -------
@@ -468,11 +468,13 @@ class AECFClassifier(
             The class prior where a row has nothing of the subset.
         """
         data = self._checked_input(X)
-        subsets = np.asarray(subsets, dtype=bool)
-        if subsets.ndim != 2 or subsets.shape[1] != len(data.names):
+        if all(isinstance(name, str) for subset in subsets for name in subset):
+            subsets = [[name in subset for name in data.names] for subset in subsets]
+        subsets = np.asarray(subsets)
+        if subsets.dtype != bool or subsets.ndim != 2 or subsets.shape[1] != len(data.names):
             raise ValueError(
-                f"subsets must be an array of bools with {len(data.names)} columns ({', '.join(data.names)}). "
-                f"Got shape {subsets.shape}."
+                f"subsets must be an array of bools with {len(data.names)} columns ({', '.join(data.names)}), or lists "
+                f"of these names. Got {subsets.dtype} of shape {subsets.shape}."
             )
         views = data.present[:, None] & subsets
         logits = self._predictor.logits(data, views)
@@ -488,6 +490,27 @@ class AECFClassifier(
         if self._kind == "multilabel":
             return (probability > 0.5).astype(int)
         return self.classes_[probability.argmax(axis=1)]
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy; of several labels a row, the share of rows with every reported label right.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        y : array-like of shape (n_rows,) or (n_rows, n_labels)
+            NaN or -1 where a label was not reported.
+        sample_weight : array-like of shape (n_rows,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if self._kind != "multilabel":
+            return super().score(X, y, sample_weight)
+        targets = encode_targets(y, self._known_targets)
+        right = (self.predict(X) == targets.encoded) | ~targets.reported
+        return float(np.average(right.all(axis=1), weights=sample_weight))
 
     def gate_weights(self, X):
         """Weight of each modality in each row.
@@ -553,6 +576,10 @@ class AECFClassifier(
         probability = expit(logits) if self._kind == "multilabel" else softmax(logits, axis=1)
         probability[~present.any(axis=1)] = self.class_prior_
         return probability
+
+
+def _validation_fraction(fraction, n_rows):
+    return float(np.clip(200 / n_rows, 0.1, 0.2)) if fraction == "auto" else fraction
 
 
 def _batch_size(batch_size, n_rows):

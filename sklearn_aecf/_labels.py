@@ -37,15 +37,15 @@ class Targets:
         return Targets(self.kind, self.classes, self.encoded[rows], reported)
 
 
-def encode_targets(y, classes=None):
+def encode_targets(y, known=None):
     """Encode y of a binary, multiclass or multilabel problem.
 
     Parameters
     ----------
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
         Two or more columns are a multilabel target of 0 and 1, with NaN or -1 where a label was not reported.
-    classes : ndarray, default=None
-        Known classes, for further fits.
+    known : Targets, default=None
+        What y was before: for validation rows and further fits.
 
     Returns
     -------
@@ -61,13 +61,24 @@ def encode_targets(y, classes=None):
             "AECFClassifier requires y to be passed, but the target y is None; give one label per row of X."
         )
     table = _as_label_array(y)
-    if table.ndim == 2 and table.shape[1] > 1:
-        return _encode_multilabel(table, classes)
+    several = table.ndim == 2 and table.shape[1] > 1
+    if known is not None and several != (known.kind == "multilabel"):
+        forms = ["one class per row", "one column per label"]
+        raise ValueError(f"y has {forms[several]}, but it had {forms[not several]} before; give it the same form.")
+    if several:
+        return _encode_multilabel(table, known)
     labels = column_or_1d(table, warn=True)
     _refuse_missing(labels)
-    check_classification_targets(labels)
-    found, indices = np.unique(labels, return_inverse=True)
-    if classes is not None:
+    try:
+        check_classification_targets(labels)
+        found, indices = np.unique(labels, return_inverse=True)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in labels})
+        raise ValueError(
+            f"y mixes labels of different types ({', '.join(kinds)}); give all of them one type."
+        ) from None
+    if known is not None:
+        classes = known.classes
         unknown = np.setdiff1d(found, classes)
         if unknown.size:
             raise ValueError(
@@ -105,7 +116,7 @@ def _refuse_missing(labels):
         raise ValueError("Input y contains infinity; give every row one of a few classes.")
 
 
-def _encode_multilabel(table, classes):
+def _encode_multilabel(table, known):
     try:
         values = table.astype(np.float64)
     except (TypeError, ValueError):
@@ -121,10 +132,10 @@ def _encode_multilabel(table, classes):
             f"Got {values[strange][0]:g}; for several outputs of more classes wrap the classifier in "
             "MultiOutputClassifier."
         )
-    if classes is not None and len(classes) != values.shape[1]:
-        raise ValueError(f"y has {values.shape[1]} labels, but there were {len(classes)} before.")
+    if known is not None and len(known.classes) != values.shape[1]:
+        raise ValueError(f"y has {values.shape[1]} labels, but there were {len(known.classes)} before.")
     empty = ~reported.any(axis=0)
-    if empty.any():
+    if empty.any() and known is None:
         raise ValueError(f"Label {np.flatnonzero(empty)[0]} of y is never reported; drop its column.")
     encoded = np.where(reported, values, 0).astype(np.float32)
     return Targets("multilabel", np.arange(values.shape[1]), encoded, reported)

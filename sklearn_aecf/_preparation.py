@@ -9,6 +9,7 @@ CHUNK_ROWS = 2048
 # Values further than this from the training mean, in standard deviations, are cut: they are errors of
 # measurement or of units, and one of them would otherwise decide a row alone.
 CLIP = 1e3
+CLIP_UNSCALED = 1e6
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indic
     offset = first / total
     mean = shift + offset
     variance = np.maximum(second / total - offset**2, 0)
-    # Below the rounding error of the values a spread is noise: the feature is constant.
-    constant = variance <= (10 * np.finfo(np.float32 if array.dtype == np.float32 else np.float64).eps * mean) ** 2
+    # Below the rounding error of the sums a spread is noise: the feature is constant.
+    constant = variance <= (10 * np.finfo(np.float64).eps * mean) ** 2
     scale = np.where(constant | (variance == 0), 1, np.sqrt(variance))
     if not standardize:
         scale = np.ones(n_features)
@@ -116,8 +117,7 @@ def prepare(chunk, present, statistics, *, standardize=True, out=None):
     with np.errstate(invalid="ignore", over="ignore"):
         if not standardize:
             np.copyto(values, chunk, casting="unsafe")
-            limit = np.finfo(np.float32).max
-            np.clip(values, -limit, limit, out=values)
+            np.clip(values, -CLIP_UNSCALED, CLIP_UNSCALED, out=values)
         elif chunk.dtype == np.float32:
             np.subtract(chunk, statistics.mean.astype(np.float32), out=values)
             values *= (1 / statistics.scale).astype(np.float32)

@@ -40,7 +40,7 @@ class LabelledRows:
         row_weight, label_weight = class_weights(
             self.targets.take(self.rows), class_weight, self.sample_weight[self.rows]
         )
-        return row_weight / row_weight.mean(), label_weight
+        return row_weight / max(row_weight.mean(), 1e-12), label_weight
 
     def present(self, modalities):
         """Presence of some modalities in the rows."""

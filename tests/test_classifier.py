@@ -51,7 +51,8 @@ def test_multilabel_with_unreported_labels(data, hidden, rng):
     X, y = data
     Y = np.eye(3)[y]
     Y[rng.random(Y.shape) < 0.3] = hidden
-    clf = fast_classifier(max_epochs=30).fit(X, Y)
+    clf = fast_classifier(max_epochs=80).fit(X, Y)
+    assert 0 <= clf.score(X, Y) <= 1
     probability = clf.predict_proba(X)
     assert probability.shape == (150, 3) and ((probability >= 0) & (probability <= 1)).all()
     assert set(np.unique(clf.predict(X))) <= {0, 1}
@@ -217,9 +218,23 @@ class TestWarmStart:
     def test_goes_on(self, data):
         X, y = data
         clf = fast_classifier(warm_start=True).fit(X, y)
-        first, before = clf.net_, clf.n_iter_
-        clf.fit(X, y)
-        assert clf.net_ is first and clf.n_iter_ > before
+        before, loss = clf.n_iter_, clf.history_["train_loss"][0]
+        clf.set_params(learning_rate=1e-4, max_epochs=3).fit(X, y)
+        assert before < clf.n_iter_ <= before + 3
+        assert clf.history_["train_loss"][-1] < loss
+        assert clf.net_.optimizer_.param_groups[0]["lr"] == 1e-4
+        clf.set_params(early_stopping=False).fit(X, y)
+        assert clf.best_epoch_ == clf.n_iter_
+        with pytest.raises(
+            ValueError, match="warm_start goes on with the same network, but a parameter that shapes it"
+        ):
+            clf.set_params(n_members=3).fit(X, y)
+
+    def test_best_epoch_names_the_weights_that_are_kept(self, data):
+        X, y = data
+        clf = fast_classifier(warm_start=True, max_epochs=12, learning_rate=0.05, temperature=None).fit(X, y).fit(X, y)
+        second = clf.history_["valid_loss"][12:]
+        assert clf.best_epoch_ == 12 + second.argmin() + 1
 
     def test_refuses_other_modalities_and_classes(self, data):
         X, y = data

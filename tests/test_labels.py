@@ -67,4 +67,4 @@ def test_refused(y, message):
 
 def test_unknown_class_later():
     with pytest.raises(ValueError, match=r"y has class 'c', which was not among the classes before: \['a', 'b'\]."):
-        encode_targets(["a", "c"], np.array(["a", "b"]))
+        encode_targets(["a", "c"], encode_targets(["a", "b"]))

@@ -278,7 +278,7 @@ class TestSubsetReport:
         X, y = data
         Y = np.eye(3)[y]
         Y[:20, 0] = np.nan
-        clf = fast_classifier(max_epochs=30).fit(X, Y)
+        clf = fast_classifier(max_epochs=80).fit(X, Y)
         report = subset_report(clf, X, Y)
         assert np.isfinite(report["ece"]).all() and (report["accuracy"] > 0.5).all()
 

@@ -40,9 +40,13 @@ def match_columns(frame, groups, remainder="drop"):
         raise ValueError(f"remainder must be 'error' or 'drop'. Got {remainder!r}.")
     matched = {}
     for name, patterns in _checked_groups(groups).items():
+        if isinstance(patterns, slice) or _all_integers(patterns):
+            matched[name] = [columns[i] for i in resolve_positions({name: patterns}, len(columns))[name]]
+            continue
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
         matched[name] = [label for pattern in patterns for label in _matching(columns, pattern, name)]
     _refuse_overlap(matched)
+    _refuse_duplicates(matched, columns)
     taken = {label for labels in matched.values() for label in labels}
     rest = [label for label in columns if label not in taken]
     if rest and remainder == "error":
@@ -58,13 +62,13 @@ def resolve_labels(groups, columns):
     resolved = {}
     for name, group in _checked_groups(groups).items():
         if isinstance(group, str):
-            hits = fnmatch.filter([c for c in columns if isinstance(c, str)], group) if "*" in group else [group]
-            resolved[name] = hits
+            resolved[name] = _matching(columns, group, name) if "*" in group else [group]
         elif isinstance(group, slice) or _all_integers(group):
             resolved[name] = [columns[i] for i in resolve_positions({name: group}, len(columns))[name]]
         else:
             resolved[name] = list(group)
     _refuse_overlap(resolved)
+    _refuse_duplicates(resolved, columns)
     return resolved
 
 
@@ -147,12 +151,26 @@ def _refuse_overlap(columns):
             owner[label] = name
 
 
+def _refuse_duplicates(groups, columns):
+    for name, labels in groups.items():
+        for label in labels:
+            if columns.count(label) > 1:
+                raise ValueError(
+                    f"Column {label!r} of modality {name!r} occurs {columns.count(label)} times in the frame; rename "
+                    "the duplicates."
+                )
+
+
 def _outside(name, position, n_columns):
     return f"modalities[{name!r}] asks for column {position}, but X has {n_columns} columns (0 to {n_columns - 1})."
 
 
 def _all_integers(group):
-    return not isinstance(group, str) and np.asarray(group).dtype.kind in "iub"
+    return (
+        not isinstance(group, str)
+        and np.asarray(group, dtype=object).size > 0
+        and all(isinstance(label, int | np.integer | np.bool_) for label in np.asarray(group, dtype=object).ravel())
+    )
 
 
 def _any_strings(group):

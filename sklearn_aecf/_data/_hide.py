@@ -28,7 +28,9 @@ def presence(X, modalities=None):
         return container.names, container.present
     groups = _groups(X, modalities)
     if is_frame(X):
-        parts = [frame_to_array(select_columns(X, labels)) for labels in groups.values()]
+        parts = [
+            frame_to_array(select_columns(X, labels)) if labels else np.empty((len(X), 0)) for labels in groups.values()
+        ]
     else:
         parts = [np.asarray(X)[:, positions] for positions in groups.values()]
     return tuple(groups), np.column_stack([~missing_rows(part) for part in parts])
@@ -56,7 +58,7 @@ def with_presence(X, keep, modalities=None):
         }
         if isinstance(X, MultimodalData):
             return MultimodalData._from_arrays(arrays, container._feature_names)
-        return type(X)(**arrays) if type(X) is not dict else arrays
+        return _like(X, arrays)
     groups = _groups(X, modalities)
     if is_frame(X):
         return _blanked_frame(X, groups, keep)
@@ -66,12 +68,20 @@ def with_presence(X, keep, modalities=None):
     return blanked
 
 
+def _like(X, arrays):
+    """The arrays as a SliceDict where X is one, else as a dict."""
+    return type(X)(**arrays) if isinstance(X, dict) and type(X) is not dict else arrays
+
+
 def _groups(X, modalities):
     if is_frame(X):
         if modalities is None and has_two_levels(X):
             return match_columns(X, None)
         if modalities is not None:
-            return resolve_labels(modalities, frame_columns(X))
+            # Columns that the frame lacks are missing values.
+            known = set(frame_columns(X))
+            groups = resolve_labels(modalities, frame_columns(X))
+            return {name: [label for label in labels if label in known] for name, labels in groups.items()}
     elif modalities is not None:
         return resolve_positions(modalities, np.asarray(X).shape[1])
     raise ValueError(
@@ -115,7 +125,7 @@ def permute_rows(X, name, order, modalities=None):
         arrays = {**container, name: container[name][order]}
         if isinstance(X, MultimodalData):
             return MultimodalData._from_arrays(arrays, container._feature_names)
-        return type(X)(**arrays) if type(X) is not dict else arrays
+        return _like(X, arrays)
     columns = _groups(X, modalities)[name]
     if not is_frame(X):
         permuted = np.array(X)
@@ -137,7 +147,7 @@ def stack_rows(parts):
         arrays = {name: np.concatenate([part[name] for part in containers]) for name in containers[0]}
         if isinstance(first, MultimodalData):
             return MultimodalData._from_arrays(arrays, first._feature_names)
-        return type(first)(**arrays) if type(first) is not dict else arrays
+        return _like(first, arrays)
     if hasattr(first, "iloc"):
         import pandas as pd
 

@@ -19,6 +19,9 @@ from sklearn_aecf._data._values import (
     select_columns,
 )
 
+# Squares of larger numbers overflow; they are codes for "no value", not measurements.
+LARGEST = 1e100
+
 _FORMS = "X must be a dict of arrays, one per modality, a MultimodalData, or a 2-D array or DataFrame."
 
 
@@ -33,11 +36,14 @@ class InputSpec:
         Features a modality; 0 where no row of the training data had it.
     labels : dict of str to tuple, or None
         Column labels of each modality, where X was a DataFrame.
+    features : dict of str to tuple, or None
+        Names of the features of those modalities of a mapping that came as a DataFrame.
     """
 
     names: tuple
     widths: tuple
     labels: dict | None = None
+    features: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Modalities:
     arrays: tuple
     present: np.ndarray
     labels: dict | None = None
+    features: dict | None = None
 
     def __len__(self):
         return len(self.present)
@@ -71,7 +78,7 @@ class Modalities:
 
     @property
     def spec(self):
-        return InputSpec(self.names, self.widths, self.labels)
+        return InputSpec(self.names, self.widths, self.labels, self.features)
 
 
 def is_plain_table(X, modalities=None):
@@ -110,27 +117,47 @@ def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier
     TypeError, ValueError
         One sentence that names the modality, what was expected, what came and what to do.
     """
+    features = None
     if isinstance(X, Mapping):
-        parts, labels = _parts_of_mapping(X), None
+        parts, features = _parts_of_mapping(X)
+        labels = None
     elif is_frame(X):
         parts, labels = _parts_of_frame(X, modalities, spec)
     else:
         parts, labels = _parts_of_array(X, modalities, spec), None
     if spec is not None:
         parts = _matched(parts, spec, estimator)
+        parts = _in_fitted_order(parts, features or {}, spec.features or {})
     arrays = _aligned(parts)
     present = np.column_stack([_observed(array, name) for name, array in arrays.items()])
-    return Modalities(tuple(arrays), tuple(arrays.values()), present, labels)
+    return Modalities(tuple(arrays), tuple(arrays.values()), present, labels, features)
 
 
 def _parts_of_mapping(X):
     if len(X.keys()) == 0:
         raise ValueError("X is an empty dict; give at least one modality, e.g. {'image': array}.")
-    parts = {}
+    parts, features = {}, dict(getattr(X, "_feature_names", {}))
     for name in X.keys():  # noqa: SIM118, a SliceDict iterates over its keys only by accident
         if not isinstance(name, str):
             raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
         parts[name] = None if X[name] is None else _numeric(as_array(X[name], name), name)
+        if is_frame(X[name]):
+            features[name] = tuple(map(str, frame_columns(X[name])))
+    return parts, features
+
+
+def _in_fitted_order(parts, features, fitted):
+    """Modalities that came as DataFrames, with their columns in the order of fit."""
+    for name in fitted.keys() & features.keys():
+        if parts.get(name) is None or features[name] == fitted[name]:
+            continue
+        if sorted(features[name]) != sorted(fitted[name]):
+            odd = next((f for f in features[name] if f not in fitted[name]), features[name][0])
+            raise ValueError(
+                f"Modality {name!r} has a feature {odd!r} that it lacked at fit"
+                f"{_did_you_mean(odd, fitted[name])} Fitted features: {_quoted(fitted[name][:8])}."
+            )
+        parts[name] = parts[name][:, [features[name].index(feature) for feature in fitted[name]]]
     return parts
 
 
@@ -276,14 +303,19 @@ def _observed(array, name):
         chunk = array[start : start + CHUNK_ROWS]
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            suspect = ~np.isfinite(chunk @ weights)
+            suspect = ~(np.abs(chunk @ weights) < LARGEST)
         if suspect.any():
-            rows = np.asarray(chunk[suspect])
+            rows = np.asarray(chunk[suspect], dtype=np.float64)
             if np.isinf(rows).any():
                 row = start + int(np.flatnonzero(suspect)[np.isinf(rows).any(axis=1)][0])
                 raise ValueError(
                     f"Modality {name!r} contains infinity (first in row {row}); replace infinities by NaN where the "
                     "value is unknown, or clip them."
+                )
+            if (np.abs(rows) > LARGEST).any():
+                raise ValueError(
+                    f"Modality {name!r} contains {rows[np.abs(rows) > LARGEST][0]:.3g}, too large to compute with; "
+                    "replace codes for unknown values by NaN."
                 )
             observed[start : start + CHUNK_ROWS][suspect] = ~np.isnan(rows).all(axis=1)
     return observed

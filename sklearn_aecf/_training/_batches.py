@@ -165,7 +165,12 @@ class BatchIterator:
 def choose_device(device: str) -> str:
     """The device that ``"auto"`` stands for: cuda, then mps, then cpu; any other name as it is."""
     if device != "auto":
-        return str(torch.device(device))
+        try:
+            return str(torch.device(device))
+        except RuntimeError:
+            raise ValueError(
+                f"device must be 'auto', 'cpu', 'cuda', 'cuda:1', 'mps' or the like. Got {device!r}."
+            ) from None
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -123,6 +123,29 @@ class AECFNet(NeuralNet):
             members = self.module_.member_logits(self.module_.embed(inputs), present[:, None]).float()
             return mean_logits(members, self.kind, dim=1)[0]
 
+    def kept_epoch(self):
+        """Number of the epoch whose weights the module has."""
+        finished = [row["epoch"] for row in self.history if "dur" in row]
+        stopping = dict(self.callbacks_).get("early_stopping")
+        return (getattr(stopping, "best_epoch_", 0) or (finished[-1] if finished else 1)) if finished else 1
+
+    def take_over(self, other):
+        """Go on from another net of the same architecture: weights, optimiser state and history."""
+        self.initialize()
+        try:
+            self.module_.load_state_dict(other.module_.state_dict())
+            self.criterion_.load_state_dict(other.criterion_.state_dict())
+        except RuntimeError:
+            raise ValueError(
+                "warm_start goes on with the same network, but a parameter that shapes it has changed (embed_dim, "
+                "hidden_dim, gate_hidden_dim, n_members, fusion_exponent or masking='regret'); set it back, or "
+                "warm_start=False."
+            ) from None
+        chosen = {name: self.optimizer_.param_groups[0][name] for name in ("lr", "weight_decay", "fused")}
+        self.optimizer_.load_state_dict(other.optimizer_.state_dict())
+        self.optimizer_.param_groups[0].update(chosen)
+        self.history_ = other.history_
+
     def move_to(self, device):
         """Move weights, objective and optimiser state to another device."""
         self.device = device
@@ -231,5 +254,6 @@ def _quiet(*args, **kwargs):
 def history_columns(net):
     """The history as a dict of arrays, one entry per finished epoch."""
     rows = [row for row in net.history if "dur" in row]
-    names = [name for name in (rows[0] if rows else {}) if name != "batches" and not name.endswith("_best")]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = [name for name in names if name != "batches" and not name.endswith("_best")] or ["epoch"]
     return {name: np.asarray([row.get(name, np.nan) for row in rows]) for name in names}

@@ -158,9 +158,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         -------
         MultimodalData, or DataFrame after ``set_output(transform="pandas")``
         """
-        if hasattr(self, "_columns"):
-            del self._columns  # of an earlier fit
-        data = self._read(X)
+        data = self._read(X, fitted=False)
         plan = self._plan()
         self._check_plan(plan, data)
         self.modality_names_in_ = list(data.names)
@@ -182,6 +180,8 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         self.modality_names_out_ = [name for name, _ in kept]
         if hasattr(X, "columns") and not isinstance(X, Mapping):
             self._columns = match_columns(X, self.modalities, "drop")
+        elif hasattr(self, "_columns"):
+            del self._columns  # of an earlier fit
         return self._assembled([(part, rows) for _, part, rows in results], data)
 
     def transform(self, X):
@@ -280,12 +280,12 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             )
         return [(name, (name,), "passthrough") for name in rest]
 
-    def _read(self, X):
+    def _read(self, X, fitted=True):
         if isinstance(X, Mapping):
             return X if isinstance(X, MultimodalData) else MultimodalData(X)
         if not hasattr(X, "columns"):
             return MultimodalData.from_array(X, self.modalities)
-        if hasattr(self, "_columns"):
+        if fitted and hasattr(self, "_columns"):
             return MultimodalData._from_columns(X, self._columns)
         return MultimodalData.from_frame(X, self.modalities, remainder="drop")
 
@@ -345,7 +345,9 @@ def _transform_one(name, given, transformer, width):
 def _as_wanted(values, transformer):
     """Text for transformers of text: one column as 1-D."""
     while hasattr(transformer, "steps"):
-        transformer = transformer.steps[0][1]
+        transformer = next((step for _, step in transformer.steps if not isinstance(step, str)), None)
+    if transformer is None:
+        return values.reshape(-1, 1) if values.ndim == 1 else values
     text = values.dtype.kind in "OUS" and not get_tags(transformer).input_tags.two_d_array
     if text and values.ndim == 2 and values.shape[1] == 1:
         return values[:, 0]

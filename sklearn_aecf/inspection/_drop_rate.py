@@ -85,7 +85,7 @@ class DropRateDisplay:
         scores = {}
         for name, fitted in estimators.items():
             scorer = check_scoring(fitted, scoring)
-            groups = modalities_of(fitted, modalities)
+            groups = modalities_of(fitted, X, modalities)
             # Every estimator meets the same draws.
             rng = np.random.RandomState(seed)
             scores[name] = np.array(

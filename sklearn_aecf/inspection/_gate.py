@@ -150,7 +150,7 @@ class GateDisplay:
 def _weights(estimator, X, modalities):
     if not hasattr(estimator, "gate_weights"):
         raise TypeError(f"{type(estimator).__name__} has no gate_weights; give a fitted AECFClassifier.")
-    names, present = presence(X, modalities_of(estimator, modalities))
+    names, present = presence(X, modalities_of(estimator, X, modalities))
     weights = estimator.gate_weights(X)
     known = list(getattr(estimator, "modality_names_", names))
     # The container's order may differ from the fitted one, and it may lack a modality.
@@ -166,7 +166,7 @@ def _summary(names, present, weights, y):
         "modality": np.array(names, dtype=object),
         "n_rows": present.sum(axis=0),
         "mean": _mean_where(weights, present),
-        "std": np.sqrt(_mean_where(weights**2, present) - _mean_where(weights, present) ** 2),
+        "std": np.sqrt(np.maximum(_mean_where(weights**2, present) - _mean_where(weights, present) ** 2, 0)),
         "mean_even": _mean_where(np.broadcast_to(1 / size, weights.shape), present),
     }
     if y is not None:

@@ -10,7 +10,8 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_aecf._data import permute_rows
-from sklearn_aecf.metrics._subsets import FixedPredictions, SubsetPredictions
+from sklearn_aecf.metrics._reports import checked_targets, mean_accuracy
+from sklearn_aecf.metrics._subsets import FixedPredictions, SubsetPredictions, as_matrix
 
 EXACT_UP_TO = 8
 
@@ -37,7 +38,7 @@ def modality_importance(
     X : dict, MultimodalData, array-like or DataFrame
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
     scoring : str, callable or None, default=None
-        None is the estimator's own ``score``.
+        None is accuracy; for multilabel targets the accuracy of the labels that were reported.
     method : {"drop", "permute", "shapley"}, default="drop"
         ``"drop"``: what the score loses when the modality is hidden everywhere. ``"permute"``: what it loses when the
         modality's rows are shuffled, as in `sklearn.inspection.permutation_importance`. ``"shapley"``: the modality's
@@ -113,11 +114,10 @@ class _SubsetScore:
     def __init__(self, estimator, X, y, scoring, sample_weight, modalities):
         self.predictions = SubsetPredictions(estimator, X, modalities)
         self.names = self.predictions.names
-        self.y = np.asarray(y)
-        if len(self.y) != len(self.predictions.present):
-            raise ValueError(f"X has {len(self.predictions.present)} rows but y has {len(self.y)}.")
-        # The default scorer calls the estimator's own `score`, which predictions alone cannot.
-        self.scorer = check_scoring(estimator, scoring if scoring is not None else "accuracy")
+        self.y = checked_targets(y, self.predictions)
+        if scoring is None and self.y.ndim == 2:
+            scoring = _label_accuracy
+        self.scorer = check_scoring(estimator, "accuracy" if scoring is None else scoring)
         self.weights = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
 
     def score_of(self, X):
@@ -137,6 +137,11 @@ class _SubsetScore:
     def _score_fixed(self, probability):
         fixed = FixedPredictions(probability, self.predictions.classes, self.y.ndim == 2)
         return self.scorer(fixed, None, self.y, **self.weights)
+
+
+def _label_accuracy(estimator, X, y, sample_weight=None):
+    weight = np.ones(len(y)) if sample_weight is None else sample_weight
+    return mean_accuracy(y, as_matrix(estimator.predict_proba(X)), None, weight)
 
 
 def _exact_shapley(scorer, n_modalities, n_jobs):

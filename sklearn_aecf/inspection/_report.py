@@ -15,6 +15,7 @@ from sklearn_aecf.inspection._missingness import MissingnessDisplay
 from sklearn_aecf.inspection._reliability import ReliabilityDisplay
 from sklearn_aecf.inspection._subsets import SubsetDisplay
 from sklearn_aecf.metrics import monotonicity_report, subset_report
+from sklearn_aecf.metrics._hiding import modalities_of
 
 _STYLE = """
 .aecf-report {font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 0 auto; padding: 0 1rem}
@@ -186,9 +187,7 @@ def _displays(estimator, X, y, scoring, n_repeats, random_state, modalities, sub
     }
     if hasattr(estimator, "gate_weights"):
         displays["Gate weights"] = GateDisplay.from_estimator(estimator, X, y, modalities=modalities)
-    displays["What the data has"] = MissingnessDisplay.from_data(
-        X, modalities=modalities if modalities is not None else getattr(estimator, "modalities", None)
-    )
+    displays["What the data has"] = MissingnessDisplay.from_data(X, modalities=modalities_of(estimator, X, modalities))
     for display in displays.values():
         plt.close(display.figure_)
     return displays

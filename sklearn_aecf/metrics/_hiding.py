@@ -25,7 +25,7 @@ def drop_modalities(X, rate, *, keep_one=True, random_state=None, modalities=Non
     Returns
     -------
     As X
-        A copy, NaN (None in raw modalities) where a modality was hidden.
+        NaN (None in raw modalities) where a modality was hidden; what nothing is hidden of may be shared with X.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def hide(X, names, *, modalities=None):
     Returns
     -------
     As X
-        A copy, NaN (None in raw modalities) where a modality was hidden.
+        NaN (None in raw modalities) where a modality was hidden; the other modalities may be shared with X.
 
     Raises
     ------
@@ -93,14 +93,25 @@ def checked_name(name, known):
         close = difflib.get_close_matches(str(name), known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
         raise ValueError(f"Unknown modality {name!r}{hint} Modalities: {', '.join(map(repr, known))}.")
-    return known.index(name)
+    return list(known).index(name)
 
 
-def modalities_of(estimator, modalities=None):
-    """Column groups that were given, or those of the estimator or of the last step of a pipeline."""
+def modalities_of(estimator, X, modalities=None):
+    """Column groups that were given, or those that the estimator, or one inside it, reads X with."""
     if modalities is not None:
         return modalities
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
-    inner = getattr(estimator, "estimator", None)
-    return getattr(estimator, "modalities", getattr(inner, "modalities", None))
+    owner = _owner_of_groups(estimator)
+    # Positions mean the columns of the frame that was fitted, whose order this one need not have.
+    labels = getattr(getattr(owner, "_spec", None), "labels", None)
+    if labels is not None and hasattr(X, "columns"):
+        return {name: list(columns) for name, columns in labels.items()}
+    return getattr(owner, "modalities", None)
+
+
+def _owner_of_groups(estimator):
+    if getattr(estimator, "modalities", None) is not None:
+        return estimator
+    inner = [step for _, step in reversed(estimator.steps)] if hasattr(estimator, "steps") else []
+    inner += [getattr(estimator, name, None) for name in ("best_estimator_", "estimator_", "estimator")]
+    found = (_owner_of_groups(each) for each in inner if each is not None and not isinstance(each, str))
+    return next((owner for owner in found if owner is not None), None)

@@ -79,10 +79,10 @@ def _row_summary(predictions, subset, probability, y, weight, scorers, exactly):
         "n_rows": len(rows),
         **dict.fromkeys(["accuracy", "ece", "confidence", *scorers], np.nan),
     }
-    if len(rows) == 0:
+    weight = np.ones(len(rows)) if weight is None else weight[rows]
+    if weight.sum() == 0:
         return summary
     probability, y = probability[rows], y[rows]
-    weight = np.ones(len(rows)) if weight is None else weight[rows]
     labels = None if y.ndim == 2 else predictions.classes
     summary["ece"] = float(expected_calibration_error(y, probability, labels=labels, sample_weight=weight))
     summary["accuracy"] = mean_accuracy(y, probability, predictions.classes, weight)
@@ -90,7 +90,12 @@ def _row_summary(predictions, subset, probability, y, weight, scorers, exactly):
     fixed = FixedPredictions(probability, predictions.classes, y.ndim == 2)
     for name, scorer in scorers.items():
         if isinstance(scorer, _BaseScorer):
-            summary[name] = scorer(fixed, None, y, sample_weight=weight)
+            try:
+                summary[name] = scorer(fixed, None, y, sample_weight=weight)
+            except ValueError:
+                if y.ndim == 2 or len(np.unique(y)) > 1:
+                    raise
+                # The rows have one class, of which many scores cannot say anything: NaN.
         else:
             summary[name] = scorer(predictions.estimator, _take(predictions.hidden(subset), rows), y)
     return summary
@@ -188,6 +193,7 @@ def predictions_are_labels(probability):
 def checked_targets(y, predictions):
     """y as an array with a row a sample and no class that the estimator does not know."""
     y = np.asarray(y)
+    y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
     if len(y) != len(predictions.present):
         raise ValueError(f"X has {len(predictions.present)} rows but y has {len(y)}; give one label per row.")
     if y.ndim == 1 and predictions.classes is not None:

@@ -26,7 +26,7 @@ class _HidingScorer:
     def __call__(self, estimator, X, y, sample_weight=None):
         scorer = check_scoring(estimator, self.scoring)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        modalities = modalities_of(estimator, self.modalities)
+        modalities = modalities_of(estimator, X, self.modalities)
         return self.combine([scorer(estimator, hidden, y, **weights) for hidden in self.versions(X, modalities)])
 
     def __repr__(self):

@@ -100,7 +100,7 @@ class SubsetPredictions:
                 "wrapped in CalibratedClassifierCV."
             )
         self.estimator, self.X = estimator, X
-        self.modalities = modalities_of(estimator, modalities)
+        self.modalities = modalities_of(estimator, X, modalities)
         self.names, self.present = presence(X, self.modalities)
 
     @property
@@ -124,7 +124,12 @@ class SubsetPredictions:
         """
         shared = getattr(self.estimator, "predict_proba_subsets", None)
         if shared is not None:
-            yield from shared(self.X, subsets)
+            # The estimator's order of modalities need not be that of X, which may lack some.
+            fitted = list(self.estimator.modality_names_)
+            ordered = np.zeros((len(subsets), len(fitted)), dtype=bool)
+            for m, name in enumerate(self.names):
+                ordered[:, checked_name(name, fitted)] = np.asarray(subsets)[:, m]
+            yield from shared(self.X, ordered)
             return
         for subset in subsets:
             with warnings.catch_warnings():
