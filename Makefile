@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-all lint docs clean
+.PHONY: demo test test-all test-oldest lint docs clean
 
 # The stamp makes a second run reuse the environment, until the dependencies change.
 .venv/.installed: pyproject.toml constraints.txt
@@ -19,7 +19,7 @@ lint: .venv/.installed
 	$(BIN)/mypy
 
 # SciPy's switch lets the tests walk scikit-learn's array API paths too.
-test test-all: export SCIPY_ARRAY_API = 1
+test test-all test-oldest: export SCIPY_ARRAY_API = 1
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"
@@ -27,9 +27,18 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
+# The lower bounds of pyproject.toml, but for torch: only its pinned build is small.
+.venv-oldest/.installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e ".[test]"
+	@touch $@
+
+test-oldest: .venv-oldest/.installed
+	.venv-oldest/bin/python -m pytest -m "not slow" tests
+
 docs: .venv/.installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Documentation: docs/_build/html/index.html"
 
 clean:
-	rm -rf .venv docs/_build docs/auto_examples docs/api/generated docs/guide/generated
+	rm -rf .venv .venv-oldest docs/_build docs/auto_examples docs/api/generated docs/guide/generated

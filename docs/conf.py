@@ -34,6 +34,7 @@ html_theme_options = {
 default_role = "any"
 nitpicky = False
 autosummary_generate = True
+autodoc_default_options = {"members": True}
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 suppress_warnings = ["ref.any", "config.cache"]

@@ -25,6 +25,7 @@ from sklearn_aecf._training import (
     seeded,
     suited_threads,
 )
+from sklearn_aecf.curriculum import MAX_REGRET_MODALITIES
 
 
 class AECFClassifier(
@@ -296,6 +297,11 @@ class AECFClassifier(
         self._validate_params()
         again = self.warm_start and hasattr(self, "net_")
         data = self._read(X, reset=not again)
+        if self.masking == "regret" and len(data.names) > MAX_REGRET_MODALITIES:
+            raise ValueError(
+                f"masking='regret' keeps a number per subset, for up to {MAX_REGRET_MODALITIES} modalities. Got "
+                f"{len(data.names)}; use 'entropy' or 'uniform'."
+            )
         targets = encode_targets(y, self._known_targets if again else None)
         if len(targets) != len(data):
             raise ValueError(

@@ -80,6 +80,13 @@ def test_zero_switches_a_term_off(data, params, absent):
     assert absent not in fast_classifier(**params).fit(*data).history_
 
 
+def test_regret_needs_few_modalities(rng):
+    X = {f"m{i}": rng.normal(size=(20, 1)) for i in range(9)}
+    message = "masking='regret' keeps a number per subset, for up to 8 modalities. Got 9; use 'entropy' or 'uniform'."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier(masking="regret").fit(X, np.arange(20) % 2)
+
+
 def test_entropy_coefficient_differs_between_rows_and_keeps_its_bound(data):
     history = fast_classifier(entropy_weight=0.1).fit(*data).history_
     assert (history["entropy_coefficient"] > 0.1 * np.log(2)).all()
