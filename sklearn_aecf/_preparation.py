@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CHUNK_ROWS = 2048
+from sklearn_aecf._data._values import CHUNK_ROWS
 
 # Values further than this from the training mean, in standard deviations, are cut: they are errors of
 # measurement or of units, and one of them would otherwise decide a row alone.

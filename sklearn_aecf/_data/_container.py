@@ -5,7 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from sklearn_aecf._data._groups import as_slice, match_columns, resolve_positions
-from sklearn_aecf._data._values import as_array, frame_columns, frame_to_array, is_frame, missing_rows, select_columns
+from sklearn_aecf._data._values import (
+    as_array,
+    frame_columns,
+    frame_to_array,
+    is_frame,
+    missing_rows,
+    quoted,
+    same_rows,
+    select_columns,
+)
 
 _REPR_BYTES = 100e6  # above this, counting what is missing would make a repr slow
 
@@ -70,7 +79,7 @@ class MultimodalData(Mapping):
                 feature_names[name] = tuple(map(str, frame_columns(value)))
         if isinstance(data, MultimodalData):
             feature_names = dict(data._feature_names)
-        self._arrays = _same_rows(arrays)
+        self._arrays = same_rows(arrays)
         self._feature_names = feature_names
 
     @classmethod
@@ -125,7 +134,7 @@ class MultimodalData(Mapping):
         """
         if isinstance(key, str):
             if key not in self._arrays:
-                raise KeyError(f"No modality {key!r}; there are {_quoted(self)}.")
+                raise KeyError(f"No modality {key!r}; there are {quoted(self)}.")
             return self._arrays[key]
         if isinstance(key, tuple) and len(key) == 2:
             rows, columns = key
@@ -380,22 +389,6 @@ class MultimodalData(Mapping):
         return f"MultimodalData({len(self)} rows; {'; '.join(parts)})"
 
 
-def _same_rows(arrays):
-    """The same dict, with None replaced by an array without features; all must have the same rows."""
-    given = {name: array for name, array in arrays.items() if array is not None}
-    if not given:
-        raise ValueError("Every modality is None, so the number of rows is unknown; give at least one an array.")
-    first, expected = next((name, len(array)) for name, array in given.items())
-    for name, array in given.items():
-        if len(array) != expected:
-            raise ValueError(
-                f"Modality {name!r} has {len(array)} rows but {first!r} has {expected}. Give every modality one row "
-                "per sample, with NaN rows where it is missing."
-            )
-    nobody = np.empty((expected, 0), dtype=np.float32)
-    return {name: nobody if array is None else array for name, array in arrays.items()}
-
-
 def _equal_arrays(one, other):
     numeric = one.dtype.kind in "fc" and other.dtype.kind in "fc"
     return np.array_equal(one, other, equal_nan=numeric)
@@ -411,7 +404,3 @@ def _shape_text(array):
 
 def _is_full_slice(key):
     return isinstance(key, slice) and key == slice(None)
-
-
-def _quoted(names):
-    return ", ".join(repr(name) for name in names)

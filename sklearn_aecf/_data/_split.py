@@ -16,6 +16,8 @@ from sklearn_aecf._data._values import (
     frame_columns,
     frame_to_array,
     is_frame,
+    quoted,
+    same_rows,
     select_columns,
 )
 
@@ -155,7 +157,7 @@ def _in_fitted_order(parts, features, fitted):
             odd = next((f for f in features[name] if f not in fitted[name]), features[name][0])
             raise ValueError(
                 f"Modality {name!r} has a feature {odd!r} that it lacked at fit"
-                f"{_did_you_mean(odd, fitted[name])} Fitted features: {_quoted(fitted[name][:8])}."
+                f"{_did_you_mean(odd, fitted[name])} Fitted features: {quoted(fitted[name][:8])}."
             )
         parts[name] = parts[name][:, [features[name].index(feature) for feature in fitted[name]]]
     return parts
@@ -210,7 +212,7 @@ def _parts_of_array(X, modalities, spec):
         if X.shape[1] != sum(spec.widths):
             raise ValueError(
                 f"X is an array of {X.shape[1]} columns, but the fitted modalities have "
-                f"{' + '.join(map(str, spec.widths))} = {sum(spec.widths)} ({_quoted(spec.names)}); pass a dict, "
+                f"{' + '.join(map(str, spec.widths))} = {sum(spec.widths)} ({quoted(spec.names)}); pass a dict, "
                 "or all columns with NaN where a modality is missing."
             )
         ends = np.cumsum(spec.widths)
@@ -227,7 +229,7 @@ def _matched(parts, spec, estimator):
         if name not in spec.names:
             raise ValueError(
                 f"X has unknown modality {name!r}{_did_you_mean(name, spec.names)} "
-                f"Fitted modalities: {_quoted(sorted(spec.names))}."
+                f"Fitted modalities: {quoted(sorted(spec.names))}."
             )
         expected = spec.widths[spec.names.index(name)]
         found = 0 if array is None else array.shape[1]
@@ -237,20 +239,10 @@ def _matched(parts, spec, estimator):
 
 
 def _aligned(parts):
-    given = {name: array for name, array in parts.items() if array is not None}
-    if not given:
-        raise ValueError("Every modality is None, so the number of rows is unknown; give at least one an array.")
-    first, n_rows = next((name, len(array)) for name, array in given.items())
-    for name, array in given.items():
-        if len(array) != n_rows:
-            raise ValueError(
-                f"Modality {name!r} has {len(array)} rows but {first!r} has {n_rows}. Give every modality one row "
-                "per sample, with NaN rows where it is missing."
-            )
-    if n_rows == 0:
+    arrays = same_rows(parts)
+    if len(next(iter(arrays.values()))) == 0:
         raise ValueError("X has 0 rows (0 sample(s)); at least one is needed.")
-    nobody = np.empty((n_rows, 0), dtype=np.float32)
-    return {name: nobody if array is None else array for name, array in parts.items()}
+    return arrays
 
 
 def _numeric(array, name):
@@ -329,7 +321,3 @@ def _is_list_of_tables(X):
 def _did_you_mean(name, names):
     close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
     return f"; did you mean {close[0]!r}?" if close else "."
-
-
-def _quoted(names):
-    return ", ".join(repr(name) for name in names)

@@ -109,3 +109,24 @@ def flat_chunk(array, start):
 def _is_missing(value):
     # `value != value` covers every NaN; pandas' NA answers neither yes nor no to a comparison.
     return value is None or str(value) == "<NA>" or (isinstance(value, float | np.floating) and value != value)
+
+
+def same_rows(arrays):
+    """The same dict, with None replaced by an array without features; all must have the same rows."""
+    given = {name: array for name, array in arrays.items() if array is not None}
+    if not given:
+        raise ValueError("Every modality is None, so the number of rows is unknown; give at least one an array.")
+    first, expected = next((name, len(array)) for name, array in given.items())
+    for name, array in given.items():
+        if len(array) != expected:
+            raise ValueError(
+                f"Modality {name!r} has {len(array)} rows but {first!r} has {expected}. Give every modality one row "
+                "per sample, with NaN rows where it is missing."
+            )
+    nobody = np.empty((expected, 0), dtype=np.float32)
+    return {name: nobody if array is None else array for name, array in arrays.items()}
+
+
+def quoted(names):
+    """Names as a message shows them."""
+    return ", ".join(repr(name) for name in names)

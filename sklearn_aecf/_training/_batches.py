@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sklearn_aecf._data import Modalities
-from sklearn_aecf._preparation import CHUNK_ROWS, ModalityStatistics, fit_statistics, prepare
+from sklearn_aecf._data._values import CHUNK_ROWS
+from sklearn_aecf._preparation import ModalityStatistics, fit_statistics, prepare
 
 # Multiplications of a step up to which one thread is as fast as two.
 SMALL_WORK = 100_000_000
