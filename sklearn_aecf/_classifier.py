@@ -1,6 +1,7 @@
 """AECFClassifier: checks, labels and the order of the phases; tensors are `_training`'s."""
 
 import warnings
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -296,28 +297,29 @@ class AECFClassifier(
         """
         self._validate_params()
         again = self.warm_start and hasattr(self, "net_")
-        data = self._read(X, reset=not again)
-        if self.masking == "regret" and len(data.names) > MAX_REGRET_MODALITIES:
-            raise ValueError(
-                f"masking='regret' keeps a number per subset, for up to {MAX_REGRET_MODALITIES} modalities. Got "
-                f"{len(data.names)}; use 'entropy' or 'uniform'."
+        with _as_before_if_refused(self, "n_features_in_", "feature_names_in_"):
+            data = self._read(X, reset=not again)
+            if self.masking == "regret" and len(data.names) > MAX_REGRET_MODALITIES:
+                raise ValueError(
+                    f"masking='regret' keeps a number per subset, for up to {MAX_REGRET_MODALITIES} modalities. Got "
+                    f"{len(data.names)}; use 'entropy' or 'uniform'."
+                )
+            targets = encode_targets(y, self._known_targets if again else None)
+            if len(targets) != len(data):
+                raise ValueError(
+                    f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
+                    f"{len(targets)}. Give one label per row."
+                )
+            weight = _check_sample_weight(sample_weight, data.present, dtype=np.float64, ensure_non_negative=True)
+            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
+                validation_set = self._read_validation(validation_set, data.spec, targets)
+            training, validation = hold_out(
+                usable_rows(data, targets, weight),
+                validation_set,
+                _validation_fraction(self.validation_fraction, len(data)) if self.early_stopping else None,
+                seed,
             )
-        targets = encode_targets(y, self._known_targets if again else None)
-        if len(targets) != len(data):
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
-                f"{len(targets)}. Give one label per row."
-            )
-        weight = _check_sample_weight(sample_weight, data.present, dtype=np.float64, ensure_non_negative=True)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
-            validation_set = self._read_validation(validation_set, data.spec, targets)
-        training, validation = hold_out(
-            usable_rows(data, targets, weight),
-            validation_set,
-            _validation_fraction(self.validation_fraction, len(data)) if self.early_stopping else None,
-            seed,
-        )
         if not again:
             warn_never_observed(training)
             self._spec = data.spec
@@ -582,6 +584,19 @@ class AECFClassifier(
         probability = expit(logits) if self._kind == "multilabel" else softmax(logits, axis=1)
         probability[~present.any(axis=1)] = self.class_prior_
         return probability
+
+
+@contextmanager
+def _as_before_if_refused(estimator, *names):
+    """Attributes of a fitted estimator survive a fit that refuses its input."""
+    before = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
+    try:
+        yield
+    except Exception:
+        for name in names:
+            vars(estimator).pop(name, None)
+        vars(estimator).update(before)
+        raise
 
 
 def _validation_fraction(fraction, n_rows):

@@ -235,3 +235,23 @@ def test_subsets_by_name(trained, data):
 def test_one_sentence(data, call, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         call(*data)
+
+
+def test_a_refused_refit_leaves_the_classifier_as_it_was(data):
+    X, y = data
+    clf = fast_classifier().fit(X["a"], y)
+    expected = clf.predict_proba(X["a"])
+    with pytest.raises(ValueError, match="one class only"):
+        clf.fit(np.ones((60, 3)), np.zeros(60))
+    assert clf.n_features_in_ == 6
+    assert_array_equal(clf.predict_proba(X["a"]), expected)
+
+
+def test_transformer_matches_columns_by_name_and_checks_widths(data):
+    X, _ = data
+    frames = {name: pd.DataFrame(X[name], columns=[f"{name}{i}" for i in range(X[name].shape[1])]) for name in X}
+    transformer = ModalityTransformer({"a": StandardScaler()}).fit(frames)
+    turned = {name: frame[frame.columns[::-1]] for name, frame in frames.items()}
+    assert transformer.transform(turned) == transformer.transform(frames)
+    with pytest.raises(ValueError, match="^Modality 'b' has 2 features, but ModalityTransformer was fitted with 4.$"):
+        transformer.transform({"b": X["b"][:, :2]})

@@ -6,6 +6,7 @@ from sklearn_aecf._data._hide import permute_rows, presence, stack_rows, with_pr
 from sklearn_aecf._data._split import (
     InputSpec,
     Modalities,
+    in_fitted_order,
     is_plain_table,
     split_modalities,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "InputSpec",
     "Modalities",
     "MultimodalData",
+    "in_fitted_order",
     "is_plain_table",
     "match_columns",
     "missing_rows",

@@ -129,7 +129,7 @@ def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier
         parts, labels = _parts_of_array(X, modalities, spec), None
     if spec is not None:
         parts = _matched(parts, spec, estimator)
-        parts = _in_fitted_order(parts, features or {}, spec.features or {})
+        parts = in_fitted_order(parts, features or {}, spec.features or {})
     arrays = _aligned(parts)
     present = np.column_stack([_observed(array, name) for name, array in arrays.items()])
     return Modalities(tuple(arrays), tuple(arrays.values()), present, labels, features)
@@ -148,7 +148,7 @@ def _parts_of_mapping(X):
     return parts, features
 
 
-def _in_fitted_order(parts, features, fitted):
+def in_fitted_order(parts, features, fitted):
     """Modalities that came as DataFrames, with their columns in the order of fit."""
     for name in fitted.keys() & features.keys():
         if parts.get(name) is None or features[name] == fitted[name]:

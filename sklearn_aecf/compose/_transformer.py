@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_aecf._data import MultimodalData, match_columns, missing_rows
+from sklearn_aecf._data import MultimodalData, in_fitted_order, match_columns, missing_rows
 from sklearn_aecf.metrics._hiding import checked_name
 
 
@@ -162,6 +162,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         plan = self._plan()
         self._check_plan(plan, data)
         self.modality_names_in_ = list(data.names)
+        self._features_in = dict(data._feature_names)
         plan += self._remainder(plan, data)
         y = None if y is None else np.asarray(y)
         results = Parallel(n_jobs=self.n_jobs)(
@@ -196,6 +197,8 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         for name in data:
             if name not in self.modality_names_in_:
                 checked_name(name, self.modality_names_in_)
+        ordered = in_fitted_order(dict(data), data._feature_names, self._features_in)
+        data = MultimodalData._from_arrays(ordered, data._feature_names)
         results = Parallel(n_jobs=self.n_jobs)(
             delayed(_transform_one)(name, _inputs(data, inputs), transformer, self._widths[name])
             for name, inputs, transformer in self.transformers_
@@ -338,7 +341,12 @@ def _transform_one(name, given, transformer, width):
     if not rows.any():
         return np.empty((0, width)), rows
     if transformer == "passthrough":
-        return np.asarray(values[rows]).reshape(rows.sum(), -1), rows
+        part = np.asarray(values[rows]).reshape(rows.sum(), -1)
+        if part.shape[1] != width:
+            raise ValueError(
+                f"Modality {name!r} has {part.shape[1]} features, but ModalityTransformer was fitted with {width}."
+            )
+        return part, rows
     return _checked(transformer.transform(_as_wanted(values[rows], transformer)), rows.sum(), name), rows
 
 
