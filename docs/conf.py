@@ -34,7 +34,10 @@ html_theme_options = {
 default_role = "any"
 nitpicky = False
 autosummary_generate = True
-autodoc_default_options = {"members": True}
+autodoc_default_options = {
+    "members": True,
+    "exclude-members": "set_fit_request, set_score_request, set_transform_request, set_predict_proba_request, set_output",
+}
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 suppress_warnings = ["ref.any", "config.cache"]
