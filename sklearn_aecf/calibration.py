@@ -7,6 +7,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 
+__all__ = ["SubsetTemperature"]
+
+
 class SubsetTemperature(BaseEstimator):
     """Calibrate logits with a temperature for every subset of modalities.
 

@@ -257,7 +257,7 @@ def _numeric(array, name):
     if array.ndim != 2:
         raise ValueError(
             f"Modality {name!r} must be a 2-D array (n_rows, n_features). Got {array.ndim}-D of shape {array.shape}; "
-            "flatten it, e.g. .reshape(len(array), -1), or encode it, e.g. with a FrozenEncoder."
+            "flatten it, e.g. .reshape(len(array), -1), or encode it, e.g. with a pretrained network."
         )
     if array.dtype.kind in "biuf":
         return array
