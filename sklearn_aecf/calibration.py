@@ -6,7 +6,6 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-
 __all__ = ["SubsetTemperature"]
 
 
