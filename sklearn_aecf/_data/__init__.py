@@ -10,18 +10,20 @@ from sklearn_aecf._data._split import (
     is_plain_table,
     split_modalities,
 )
-from sklearn_aecf._data._values import missing_rows
+from sklearn_aecf._data._values import did_you_mean, missing_rows, quoted
 
 __all__ = [
     "InputSpec",
     "Modalities",
     "MultimodalData",
+    "did_you_mean",
     "in_fitted_order",
     "is_plain_table",
     "match_columns",
     "missing_rows",
     "permute_rows",
     "presence",
+    "quoted",
     "split_modalities",
     "stack_rows",
     "with_presence",

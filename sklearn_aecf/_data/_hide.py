@@ -24,7 +24,7 @@ def presence(X, modalities=None):
     present : ndarray of bool, shape (n_rows, n_modalities)
     """
     if isinstance(X, Mapping):
-        container = X if isinstance(X, MultimodalData) else MultimodalData(X)
+        container = _container(X)
         return container.names, container.present
     groups = _groups(X, modalities)
     if is_frame(X):
@@ -51,13 +51,11 @@ def with_presence(X, keep, modalities=None):
     As X
     """
     if isinstance(X, Mapping):
-        container = X if isinstance(X, MultimodalData) else MultimodalData(X)
+        container = _container(X)
         arrays = {
             name: _blanked(array, ~keep[:, m]) if not keep[:, m].all() else array
             for m, (name, array) in enumerate(container.items())
         }
-        if isinstance(X, MultimodalData):
-            return MultimodalData._from_arrays(arrays, container._feature_names)
         return _like(X, arrays)
     groups = _groups(X, modalities)
     if is_frame(X):
@@ -68,8 +66,14 @@ def with_presence(X, keep, modalities=None):
     return blanked
 
 
+def _container(X):
+    return X if isinstance(X, MultimodalData) else MultimodalData(X)
+
+
 def _like(X, arrays):
-    """The arrays as a SliceDict where X is one, else as a dict."""
+    """The arrays as a MultimodalData or a SliceDict where X is one, else as a dict."""
+    if isinstance(X, MultimodalData):
+        return MultimodalData._from_arrays(arrays, X._feature_names)
     return type(X)(**arrays) if isinstance(X, dict) and type(X) is not dict else arrays
 
 
@@ -103,12 +107,10 @@ def _blanked(array, rows):
 
 def _blanked_frame(X, groups, keep):
     if hasattr(X, "iloc"):
-        blanked = X.copy()
+        mask = np.zeros(X.shape, dtype=bool)
         for m, labels in enumerate(groups.values()):
-            mask = np.zeros(X.shape, dtype=bool)
             mask[np.ix_(~keep[:, m], [X.columns.get_loc(label) for label in labels])] = True
-            blanked = blanked.mask(mask)
-        return blanked
+        return X.mask(mask)
     columns = {}
     for m, labels in enumerate(groups.values()):
         for label in labels:
@@ -121,10 +123,8 @@ def _blanked_frame(X, groups, keep):
 def permute_rows(X, name, order, modalities=None):
     """X with the rows of one modality in another order; the same form, the caller's own untouched."""
     if isinstance(X, Mapping):
-        container = X if isinstance(X, MultimodalData) else MultimodalData(X)
+        container = _container(X)
         arrays = {**container, name: container[name][order]}
-        if isinstance(X, MultimodalData):
-            return MultimodalData._from_arrays(arrays, container._feature_names)
         return _like(X, arrays)
     columns = _groups(X, modalities)[name]
     if not is_frame(X):
@@ -143,10 +143,8 @@ def stack_rows(parts):
     """Several X of the same form, one below the other."""
     first = parts[0]
     if isinstance(first, Mapping):
-        containers = [part if isinstance(part, MultimodalData) else MultimodalData(part) for part in parts]
+        containers = [_container(part) for part in parts]
         arrays = {name: np.concatenate([part[name] for part in containers]) for name in containers[0]}
-        if isinstance(first, MultimodalData):
-            return MultimodalData._from_arrays(arrays, first._feature_names)
         return _like(first, arrays)
     if hasattr(first, "iloc"):
         import pandas as pd

@@ -1,6 +1,5 @@
 """Read X, whatever its form: one numeric array a modality, and which row has which."""
 
-import difflib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from sklearn_aecf._data._groups import as_slice, has_two_levels, match_columns, 
 from sklearn_aecf._data._values import (
     CHUNK_ROWS,
     as_array,
+    did_you_mean,
     frame_columns,
     frame_to_array,
     is_frame,
@@ -157,7 +157,7 @@ def in_fitted_order(parts, features, fitted):
             odd = next((f for f in features[name] if f not in fitted[name]), features[name][0])
             raise ValueError(
                 f"Modality {name!r} has a feature {odd!r} that it lacked at fit"
-                f"{_did_you_mean(odd, fitted[name])} Fitted features: {quoted(fitted[name][:8])}."
+                f"{did_you_mean(odd, fitted[name])} Fitted features: {quoted(fitted[name][:8])}."
             )
         parts[name] = parts[name][:, [features[name].index(feature) for feature in fitted[name]]]
     return parts
@@ -190,7 +190,7 @@ def _frame_part(X, wanted, columns, name, fitted):
     if not fitted and len(here) < len(wanted):
         absent = next(label for label in wanted if label not in columns)
         raise ValueError(
-            f"modalities[{name!r}] asks for column {absent!r}, which X lacks{_did_you_mean(absent, columns)}"
+            f"modalities[{name!r}] asks for column {absent!r}, which X lacks{did_you_mean(absent, columns)}"
         )
     if not here:
         return None
@@ -228,7 +228,7 @@ def _matched(parts, spec, estimator):
     for name, array in parts.items():
         if name not in spec.names:
             raise ValueError(
-                f"X has unknown modality {name!r}{_did_you_mean(name, spec.names)} "
+                f"X has unknown modality {name!r}{did_you_mean(name, spec.names)} "
                 f"Fitted modalities: {quoted(sorted(spec.names))}."
             )
         expected = spec.widths[spec.names.index(name)]
@@ -316,8 +316,3 @@ def _observed(array, name):
 def _is_list_of_tables(X):
     """Whether X is a list of 2-D arrays: modalities without names."""
     return isinstance(X, list | tuple) and len(X) > 0 and getattr(X[0], "ndim", 0) >= 2
-
-
-def _did_you_mean(name, names):
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
-    return f"; did you mean {close[0]!r}?" if close else "."

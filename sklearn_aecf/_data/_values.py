@@ -1,5 +1,7 @@
 """One modality's values as a numpy array, whatever library they came from."""
 
+import difflib
+
 import numpy as np
 from scipy import sparse
 
@@ -130,3 +132,9 @@ def same_rows(arrays):
 def quoted(names):
     """Names as a message shows them."""
     return ", ".join(repr(name) for name in names)
+
+
+def did_you_mean(name, names):
+    """The end of a sentence about an unknown name: the closest of the known ones, if any is close."""
+    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
+    return f"; did you mean {close[0]!r}?" if close else "."

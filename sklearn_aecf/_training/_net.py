@@ -67,9 +67,13 @@ class AECFNet(NeuralNet):
     def validation_step(self, batch, **fit_params):
         (inputs, _, views), (target, weight, label_weight) = batch
         with self.autocast():
-            logits = self.module_.member_logits(self.module_.embed(inputs), views).float()
-        each = prediction_loss(mean_logits(logits, self.kind, dim=1), target, self.kind, label_weight)
+            logits = self.view_logits(self.module_.embed(inputs), views)
+        each = prediction_loss(logits, target, self.kind, label_weight)
         return {"loss": (each * weight).mean(), "complete_loss": (each[0] * weight).mean()}
+
+    def view_logits(self, embeddings, views):
+        """Logits (v, b, c) of the members' mean on views (b, v, m) of embedded rows."""
+        return mean_logits(self.module_.member_logits(embeddings, views).float(), self.kind, dim=1)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if iterator is None:
@@ -120,14 +124,15 @@ class AECFNet(NeuralNet):
         self.module_.train(training)
         (inputs, present, *_), _ = batch
         with torch.set_grad_enabled(training):
-            members = self.module_.member_logits(self.module_.embed(inputs), present[:, None]).float()
-            return mean_logits(members, self.kind, dim=1)[0]
+            return self.view_logits(self.module_.embed(inputs), present[:, None])[0]
 
     def kept_epoch(self):
         """Number of the epoch whose weights the module has."""
         finished = [row["epoch"] for row in self.history if "dur" in row]
+        if not finished:
+            return 1
         stopping = dict(self.callbacks_).get("early_stopping")
-        return (getattr(stopping, "best_epoch_", 0) or (finished[-1] if finished else 1)) if finished else 1
+        return getattr(stopping, "best_epoch_", 0) or finished[-1]
 
     def take_over(self, other):
         """Go on from another net of the same architecture: weights, optimiser state and history."""

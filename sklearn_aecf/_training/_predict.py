@@ -8,7 +8,6 @@ import torch
 from sklearn_aecf._data import Modalities
 from sklearn_aecf._training._batches import NetworkInputs
 from sklearn_aecf._training._net import AECFNet
-from sklearn_aecf.losses import mean_logits
 
 CHUNK_ROWS = 1024
 
@@ -54,13 +53,12 @@ class Predictor:
                 views = torch.zeros(len(observed), *present.shape[1:2], observed.shape[1], dtype=torch.bool)
                 views[: rows.stop - rows.start] = torch.from_numpy(present[rows][..., self.inputs.active])
                 views = views.to(observed.device)
-            heads = module.heads
             # Activations of so many rows stay in cache; whole blocks where there is one view.
-            per_row = views.shape[1] * heads.n_members * heads.norm.normalized_shape[0]
+            per_row = views.shape[1] * module.n_members * module.fusion.embed_dim
             n_rows = max(1, CACHED // per_row)
             n_rows = n_rows // BLOCK_ROWS * BLOCK_ROWS or n_rows
             parts = [
-                mean_logits(module.member_logits(e, v).float(), self.net.kind, dim=1).transpose(0, 1)
+                self.net.view_logits(e, v).transpose(0, 1)
                 for e, v in zip(embeddings.split(n_rows), views.split(n_rows), strict=True)
             ]
             return torch.cat(parts)

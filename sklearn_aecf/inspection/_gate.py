@@ -5,6 +5,7 @@ import numpy as np
 from sklearn_aecf._data import presence
 from sklearn_aecf.inspection._style import COLOURS, as_frame, line_style, new_axes, split_axes, tidy
 from sklearn_aecf.metrics._hiding import modalities_of
+from sklearn_aecf.metrics._subsets import as_fitted
 
 
 def gate_summary(estimator, X, y=None, *, modalities=None):
@@ -153,11 +154,7 @@ def _weights(estimator, X, modalities):
     names, present = presence(X, modalities_of(estimator, X, modalities))
     weights = estimator.gate_weights(X)
     known = list(getattr(estimator, "modality_names_", names))
-    # The container's order may differ from the fitted one, and it may lack a modality.
-    full = np.zeros((len(present), len(known)), dtype=bool)
-    for m, name in enumerate(names):
-        full[:, known.index(name)] = present[:, m]
-    return known, full, weights
+    return known, as_fitted(present, names, known), weights
 
 
 def _summary(names, present, weights, y):

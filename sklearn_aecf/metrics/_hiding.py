@@ -1,11 +1,9 @@
 """Modalities hidden on purpose, to see what a model does without them."""
 
-import difflib
-
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_aecf._data import presence, with_presence
+from sklearn_aecf._data import did_you_mean, presence, quoted, with_presence
 
 
 def drop_modalities(X, rate, *, keep_one=True, random_state=None, modalities=None):
@@ -90,9 +88,7 @@ def hide(X, names, *, modalities=None):
 def checked_name(name, known):
     """Position of a modality among the known ones."""
     if name not in known:
-        close = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
-        raise ValueError(f"Unknown modality {name!r}{hint} Modalities: {', '.join(map(repr, known))}.")
+        raise ValueError(f"Unknown modality {name!r}{did_you_mean(name, known)} Modalities: {quoted(known)}.")
     return list(known).index(name)
 
 

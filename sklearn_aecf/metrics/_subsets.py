@@ -80,6 +80,14 @@ def _named_subset(subset, names):
     return tuple(m in positions for m in range(len(names)))
 
 
+def as_fitted(flags, names, fitted):
+    """Columns of flags in an estimator's order of modalities, which X need not share; False for those X lacks."""
+    ordered = np.zeros((len(flags), len(fitted)), dtype=bool)
+    for m, name in enumerate(names):
+        ordered[:, checked_name(name, fitted)] = np.asarray(flags)[:, m]
+    return ordered
+
+
 class SubsetPredictions:
     """Predictions of an estimator from subsets of the modalities, each made once.
 
@@ -124,12 +132,7 @@ class SubsetPredictions:
         """
         shared = getattr(self.estimator, "predict_proba_subsets", None)
         if shared is not None:
-            # The estimator's order of modalities need not be that of X, which may lack some.
-            fitted = list(self.estimator.modality_names_)
-            ordered = np.zeros((len(subsets), len(fitted)), dtype=bool)
-            for m, name in enumerate(self.names):
-                ordered[:, checked_name(name, fitted)] = np.asarray(subsets)[:, m]
-            yield from shared(self.X, ordered)
+            yield from shared(self.X, as_fitted(subsets, self.names, self.estimator.modality_names_))
             return
         for subset in subsets:
             with warnings.catch_warnings():
