@@ -158,10 +158,13 @@ def test_8_with_everything_off_it_is_a_plain_mlp(data, form):
     def plain_mlp():
         network = AECFNetwork([6], 3, embed_dim=16, hidden_dim=16, dropout=0.0, n_members=1)
         network.load_state_dict(start)
-        heads = network.heads
-        out = torch.nn.Linear(16, 3)
+        embed, heads = network.embeddings, network.heads
+        second, out = torch.nn.Linear(16, 16), torch.nn.Linear(16, 3)
+        second.weight.data, second.bias.data = embed.weight.data[0].T.clone(), embed.bias.data[0, 0].clone()
         out.weight.data, out.bias.data = heads.weight.data[0].T.clone(), heads.offset.data[0, 0].clone()
-        return torch.nn.Sequential(*network.embeddings[0], heads.norm, torch.nn.ReLU(), out)
+        relu = torch.nn.ReLU()
+        # Both layer norms start as they are made, with weight 1 and bias 0.
+        return torch.nn.Sequential(embed.first[0], torch.nn.LayerNorm(16), relu, second, heads.norm, relu, out)
 
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

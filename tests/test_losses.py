@@ -68,20 +68,28 @@ def test_normalized_entropy():
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
 def test_cec_pulls_the_smaller_set_only(kind):
-    smaller, larger = torch.randn(3, 5, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)
-    losses.cec_loss(smaller, larger, kind).sum().backward()
-    assert larger.grad is None and smaller.grad.abs().sum() > 0
+    smaller, expert = torch.randn(3, 5, 4, requires_grad=True), torch.rand(5, 4, requires_grad=True)
+    losses.cec_loss(smaller, expert, kind).sum().backward()
+    assert expert.grad is None and smaller.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
 def test_cec_is_zero_for_equal_predictions_and_positive_else(kind):
     logits = torch.randn(5, 4)
-    assert_close(losses.cec_loss(logits, logits, kind), torch.zeros(5), atol=1e-6, rtol=0)
-    assert (losses.agreement_loss(torch.randn(5, 4), logits, kind) > 0).all()
+    expert = losses.probabilities(logits, kind)
+    assert_close(losses.cec_loss(logits, expert, kind), torch.zeros(5), atol=1e-6, rtol=0)
+    assert (losses.agreement_loss(torch.randn(5, 4), expert, kind) > 0).all()
+
+
+def test_confidence_is_that_of_the_probabilities():
+    logits, sure = torch.randn(6, 4), torch.full((6, 4), 0.5)
+    for kind, least in (("multiclass", 0.5), ("multilabel", 0.5)):
+        expected = losses.confidence(losses.probabilities(logits, kind), kind) - least
+        assert_close(losses.monotone_loss(logits, sure, kind), expected.clamp(min=0))
 
 
 def test_monotone_loss_counts_growth_of_confidence_only():
-    expert = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
+    expert = torch.softmax(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), dim=1)
     smaller = torch.tensor([[3.0, 0.0], [1.0, 0.0]])
     loss = losses.monotone_loss(smaller, expert, "multiclass")
     assert_close(loss, torch.tensor([torch.sigmoid(torch.tensor(3.0)) - 0.5, 0.0]))
@@ -90,11 +98,11 @@ def test_monotone_loss_counts_growth_of_confidence_only():
 def test_agreement_equals_torch_kl():
     smaller, larger = torch.randn(5, 4), torch.randn(5, 4)
     expected = F.kl_div(F.log_softmax(smaller, 1), F.log_softmax(larger, 1), log_target=True, reduction="none").sum(1)
-    assert_close(losses.agreement_loss(smaller, larger, "multiclass"), expected)
+    assert_close(losses.agreement_loss(smaller, larger.softmax(1), "multiclass"), expected)
 
 
 def test_agreement_skips_labels_that_nobody_reported():
     smaller = torch.randn(2, 3, requires_grad=True)
     weight = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
-    losses.agreement_loss(smaller, torch.randn(2, 3), "multilabel", weight).sum().backward()
+    losses.agreement_loss(smaller, torch.rand(2, 3), "multilabel", weight).sum().backward()
     assert (smaller.grad[weight == 0] == 0).all() and (smaller.grad[weight > 0] != 0).all()

@@ -13,7 +13,6 @@ from sklearn_aecf.curriculum import (
 from sklearn_aecf.losses import (
     cec_loss,
     entropy_coefficient,
-    mean_logits,
     normalized_entropy,
     prediction_loss,
     probabilities,
@@ -56,46 +55,47 @@ class AECFObjective(nn.Module):
         """Loss of a batch, and what the history records of it (0-d tensors, not yet fetched)."""
         (inputs, present), (target, weight, label_weight) = batch
         embeddings = network.embed(inputs)
-        weights, entropy = network.gate(embeddings, present)
-        activations, logits = self._observed_pass(network, embeddings, weights, present)
+        # What a modality adds to the gate and to the sum is computed once; each further view is a masked sum of it.
+        fusion, heads, observed = network.fusion, network.heads, present[:, None]
+        evidence = fusion.gate.evidence(embeddings)
+        weights, entropy = fusion.gate.weigh(evidence, observed)
+        activations = heads.activate(fusion.combine(embeddings, weights, observed))
+        logits = heads.read_out(heads.dropout(activations))
+        weights, entropy = weights[:, 0], entropy[:, 0]
         loss = prediction_loss(logits, target, self.kind, label_weight).mean(dim=0)
         parts = {"prediction_loss": loss}
         evenness = normalized_entropy(entropy, present)
+        predicted = probabilities(logits.detach().float(), self.kind)
         if self.entropy_weight > 0:
-            coefficient = self._coefficient(network, activations, logits)
+            coefficient = self._coefficient(heads, activations, predicted)
             loss = loss - coefficient * evenness
             parts["entropy_coefficient"] = coefficient
         if self.masking is not None:
             subsets, codes = self._draw(weights, entropy, present, network.n_members, mask_rate)
-            subset_weights, _ = network.gate(embeddings, subsets)
-            smaller = network.classify(embeddings, subset_weights, subsets)
+            subset_weights, _ = fusion.gate.weigh(evidence, subsets)
+            smaller = heads(fusion.combine(embeddings, subset_weights, subsets))
             masked = prediction_loss(smaller, target, self.kind, label_weight)
             loss = loss + masked.mean(dim=0)
             parts["masked_loss"] = masked.mean(dim=0)
             if codes is not None:
                 self.regret = update_regret(self.regret, codes, masked.detach().T)
             if self.cec_weight > 0:
-                expert = mean_logits(logits.detach(), self.kind, dim=0)
-                cec = cec_loss(smaller, expert, self.kind, label_weight).mean(dim=0)
+                cec = cec_loss(smaller, predicted.mean(dim=0), self.kind, label_weight).mean(dim=0)
                 loss = loss + self.cec_weight * cec
                 parts["cec_loss"] = cec
         parts["gate_entropy"] = evenness
         recorded = {name: (part.detach() * weight).mean() for name, part in parts.items()}
         return (loss * weight).mean(), recorded
 
-    def _observed_pass(self, network, embeddings, weights, present):
-        views = (len(weights), network.n_members, weights.shape[-1])
-        scaled = network.fusion.scaled(weights, present)[:, None].expand(views)
-        activations = network.heads.activate(embeddings, scaled)
-        return activations, network.heads.read_out(network.heads.dropout(activations))
-
     @torch.no_grad()
-    def _coefficient(self, network, activations, logits):
+    def _coefficient(self, heads, activations, predicted):
         """lambda(x), from the spread of the members or, with one, of passes that redo the last dropout only."""
-        if network.n_members == 1 and network.heads.dropout.p > 0 and self.n_uncertainty_samples > 1:
-            repeated = activations.expand(self.n_uncertainty_samples, -1, -1)
-            logits = network.heads.read_out(network.heads.dropout(repeated))
-        spread = uncertainty(probabilities(logits.float(), self.kind))
+        if heads.n_members == 1 and heads.dropout.p > 0:
+            rows, passes = len(activations), self.n_uncertainty_samples
+            sampled = heads.dropout(activations.expand(-1, passes, -1)).reshape(rows * passes, 1, -1)
+            logits = heads.read_out(sampled).view(rows, passes, -1).transpose(0, 1)
+            predicted = probabilities(logits.float(), self.kind)
+        spread = uncertainty(predicted)
         mean = spread.mean()
         # The first batch starts the running mean, without asking the device whether it is the first.
         self.typical_spread = torch.where(

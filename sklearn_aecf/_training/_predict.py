@@ -71,7 +71,7 @@ class Predictor:
 
     def fused(self, data: Modalities):
         """Fused embeddings, shape (n_rows, d)."""
-        return self._collect(data, lambda module, embeddings, observed, rows: module.fuse(embeddings, observed))
+        return self._collect(data, lambda module, embeddings, observed, rows: module.fuse(embeddings, observed[:, None])[:, 0])
 
     @torch.inference_mode()
     def _collect(self, data, step):

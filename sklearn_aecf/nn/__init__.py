@@ -4,7 +4,8 @@ Layers hold weights and know nothing of the estimator. Axes are `b` rows, `v` vi
 `m` modalities, `k` members, `d` embedding, `c` classes or labels. ``present`` is True where observed.
 """
 
+from sklearn_aecf.nn._dropout import Dropout
 from sklearn_aecf.nn._fusion import AECFFusion, ModalityGate
-from sklearn_aecf.nn._network import AECFNetwork, MemberHeads, ModalityEmbedding
+from sklearn_aecf.nn._network import AECFNetwork, MemberHeads, ModalityEmbeddings
 
-__all__ = ["AECFFusion", "AECFNetwork", "MemberHeads", "ModalityEmbedding", "ModalityGate"]
+__all__ = ["AECFFusion", "AECFNetwork", "Dropout", "MemberHeads", "ModalityEmbeddings", "ModalityGate"]

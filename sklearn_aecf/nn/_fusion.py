@@ -130,12 +130,12 @@ class AECFFusion(nn.Module):
             self.register_buffer("exponent", exponent)
         self._convex = fusion_exponent != "learned" and float(fusion_exponent) == 0
 
-    def scaled(self, weights: Tensor, present: Tensor) -> Tensor:
-        """Weights times ``kappa(|S|)``: what the embeddings are multiplied by."""
-        if self._convex:
-            return weights
-        size = present.sum(dim=-1, keepdim=True).clamp(min=1).to(weights.dtype)
-        return weights * size**self.exponent
+    def combine(self, embeddings: Tensor, weights: Tensor, present: Tensor) -> Tensor:
+        """Weighted sums (b, v, d) of embeddings (b, m, d), one per view; weights and `present` are (b, v, m)."""
+        if not self._convex:
+            size = present.sum(dim=-1, keepdim=True).clamp(min=1).to(weights.dtype)
+            weights = weights * size**self.exponent
+        return torch.bmm(weights.to(embeddings.dtype), embeddings)
 
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Fuse one row's modalities into one vector.
@@ -171,7 +171,7 @@ class AECFFusion(nn.Module):
             )
         stacked = stacked.masked_fill(~present[..., None], 0)
         weights, entropy = self.gate(stacked, present)
-        return weighted_sum(stacked, self.scaled(weights, present)[:, None])[0], weights, entropy
+        return self.combine(stacked, weights[:, None], present[:, None])[:, 0], weights, entropy
 
     def _stacked(self, embeddings: list[Tensor]) -> Tensor:
         if len(embeddings) != self.n_modalities:
@@ -195,26 +195,3 @@ def masked_softmax(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     weights = unnormalised / total
     entropy = total.squeeze(-1).log() - (weights * shifted).sum(dim=-1)
     return weights, torch.where(present.any(dim=-1), entropy, 0)
-
-
-def weighted_sum(embeddings: Tensor, weights: Tensor, member_scale: Tensor | None = None) -> Tensor:
-    """Sum the embeddings of a row with given weights, once per view.
-
-    Parameters
-    ----------
-    embeddings : Tensor of shape (b, m, d)
-    weights : Tensor of shape (b, v, m)
-    member_scale : Tensor of shape (v, m, d), optional
-        Factor of each view's member for each modality.
-
-    Returns
-    -------
-    Tensor of shape (v, b, d)
-    """
-    if member_scale is None:
-        return torch.bmm(weights.to(embeddings.dtype), embeddings).transpose(0, 1)
-    by_view = weights.to(embeddings.dtype).permute(2, 1, 0)[..., None]
-    total = by_view[0] * (embeddings[:, 0] * member_scale[:, 0, None])
-    for m in range(1, embeddings.shape[1]):
-        total = total + by_view[m] * (embeddings[:, m] * member_scale[:, m, None])
-    return total

@@ -5,18 +5,21 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sklearn_aecf.nn._fusion import AECFFusion, weighted_sum
+from sklearn_aecf.nn._dropout import Dropout
+from sklearn_aecf.nn._fusion import AECFFusion
 
 
-class ModalityEmbedding(nn.Sequential):
-    """``e = W phi(A x)``: a modality's features into the common space.
+class ModalityEmbeddings(nn.Module):
+    """``e_m = W_m phi(A_m x_m)``: each modality's features into the common space.
 
     ``phi`` is layer normalisation, ReLU and dropout (ours; measured better than a linear map). There is no batch
-    normalisation, so a row's embedding does not depend on the batch it is in.
+    normalisation, so a row's embedding does not depend on the batch it is in. All modalities go through ``phi`` and
+    ``W`` together: with several small ones, what is done to each costs more than the arithmetic.
 
     Parameters
     ----------
-    n_features : int
+    n_features : list of int
+        Features of each modality.
     hidden_dim : int
     embed_dim : int
     dropout : float
@@ -24,31 +27,41 @@ class ModalityEmbedding(nn.Sequential):
     Examples
     --------
     >>> import torch
-    >>> from sklearn_aecf.nn import ModalityEmbedding
-    >>> ModalityEmbedding(10, hidden_dim=32, embed_dim=16, dropout=0.2)(torch.randn(4, 10)).shape
-    torch.Size([4, 16])
+    >>> from sklearn_aecf.nn import ModalityEmbeddings
+    >>> embed = ModalityEmbeddings([10, 3], hidden_dim=32, embed_dim=16, dropout=0.2)
+    >>> embed([torch.randn(4, 10), torch.randn(4, 3)]).shape                # rows, modalities, embedding
+    torch.Size([4, 2, 16])
     """
 
-    def __init__(self, n_features: int, hidden_dim: int, embed_dim: int, dropout: float):
-        super().__init__(
-            nn.Linear(n_features, hidden_dim),
-            nn.LayerNorm(hidden_dim),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden_dim, embed_dim),
-        )
+    def __init__(self, n_features: list[int], hidden_dim: int, embed_dim: int, dropout: float):
+        super().__init__()
+        n_modalities, bound = len(n_features), 1 / math.sqrt(hidden_dim)
+        self.hidden_dim = hidden_dim
+        self.first = nn.ModuleList(nn.Linear(width, hidden_dim) for width in n_features)
+        self.norm_weight = nn.Parameter(torch.ones(n_modalities, 1, hidden_dim))
+        self.norm_bias = nn.Parameter(torch.zeros(n_modalities, 1, hidden_dim))
+        self.dropout = Dropout(dropout)
+        self.weight = nn.Parameter(torch.empty(n_modalities, hidden_dim, embed_dim).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n_modalities, 1, embed_dim).uniform_(-bound, bound))
+
+    def forward(self, inputs: list[Tensor]) -> Tensor:
+        """Embeddings (b, m, d) of finite inputs, each of shape (b, f_m)."""
+        hidden = torch.stack([layer(x) for layer, x in zip(self.first, inputs, strict=True)])
+        normalised = nn.functional.layer_norm(hidden, (self.hidden_dim,))
+        activations = torch.relu(torch.addcmul(self.norm_bias, normalised, self.norm_weight))
+        return torch.baddbmm(self.bias, self.dropout(activations), self.weight).transpose(0, 1)
 
 
 class MemberHeads(nn.Module):
-    """A parameter-efficient ensemble after the embeddings: K small heads that share everything before.
+    """A parameter-efficient ensemble after the fusion: K small heads that share everything before.
 
-    Member ``k`` multiplies modality ``m``'s embedding by its own vector ``r_km``, drawn from N(1, 1/2), adds its own
-    bias to the weighted sum, and has its own linear head after a common layer normalisation, ReLU and dropout (ours,
-    in the manner of BatchEnsemble [1]_ and TabM [2]_). With one member there is no factor: the paper's network.
+    Member ``k`` multiplies the fused embedding by its own vector ``r_k``, drawn from N(1, 1/2), adds its own bias, and
+    has its own linear head after a common layer normalisation, ReLU and dropout (ours, in the manner of BatchEnsemble
+    [1]_ and TabM [2]_). With one member there is no factor: the paper's network.
 
     Parameters
     ----------
-    n_modalities, embed_dim, n_outputs : int
+    embed_dim, n_outputs : int
     n_members : int
     dropout : float
 
@@ -56,76 +69,46 @@ class MemberHeads(nn.Module):
     ----------
     .. [1] Wen, Tran and Ba, *BatchEnsemble*, ICLR 2020.
     .. [2] Gorishniy, Kotelnikov and Babenko, *TabM*, ICLR 2025.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.nn import MemberHeads
+    >>> heads = MemberHeads(embed_dim=16, n_outputs=3, n_members=4, dropout=0.2)
+    >>> heads(torch.randn(8, 1, 16)).shape, heads(torch.randn(8, 4, 16)).shape      # one view for all, or one each
+    (torch.Size([4, 8, 3]), torch.Size([4, 8, 3]))
     """
 
-    def __init__(self, n_modalities: int, embed_dim: int, n_outputs: int, n_members: int, dropout: float):
+    def __init__(self, embed_dim: int, n_outputs: int, n_members: int, dropout: float):
         super().__init__()
         self.n_members = n_members
         if n_members > 1:
-            self.scale = nn.Parameter(1 + 0.5 * torch.randn(n_members, n_modalities, embed_dim))
-            self.bias = nn.Parameter(torch.zeros(n_members, 1, embed_dim))
+            self.scale = nn.Parameter(1 + 0.5 * torch.randn(n_members, embed_dim))
+            self.bias = nn.Parameter(torch.zeros(n_members, embed_dim))
         self.norm = nn.LayerNorm(embed_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         bound = 1 / math.sqrt(embed_dim)
         self.weight = nn.Parameter(torch.empty(n_members, embed_dim, n_outputs).uniform_(-bound, bound))
         self.offset = nn.Parameter(torch.zeros(n_members, 1, n_outputs))
 
-    def activate(self, embeddings: Tensor, weights: Tensor) -> Tensor:
-        """What the heads see before dropout, shape (v, b, d); view v belongs to member ``v % n_members``.
-
-        Parameters
-        ----------
-        embeddings : Tensor of shape (b, m, d)
-        weights : Tensor of shape (b, v, m)
-            ``v`` a multiple of ``n_members``.
-        """
-        repeats = weights.shape[1] // self.n_members
-        if self.n_members == 1:
-            fused = weighted_sum(embeddings, weights)
-        else:
-            fused = weighted_sum(embeddings, weights, self.scale.repeat(repeats, 1, 1))
-            fused = fused + self.bias.repeat(repeats, 1, 1)
-        return torch.relu(self.norm(fused))
+    def activate(self, fused: Tensor) -> Tensor:
+        """What the heads see before dropout, shape (..., k, d), of fused embeddings (..., k, d) or (..., 1, d)."""
+        adapted = fused if self.n_members == 1 else torch.addcmul(self.bias, fused, self.scale)
+        return torch.relu(self.norm(adapted))
 
     def read_out(self, activations: Tensor) -> Tensor:
-        """Logits (v, b, c) of activations (v, b, d)."""
-        repeats = activations.shape[0] // self.n_members
-        weight: Tensor = self.weight
-        offset: Tensor = self.offset
-        if repeats > 1 and self.n_members > 1:
-            weight, offset = weight.repeat(repeats, 1, 1), offset.repeat(repeats, 1, 1)
-        elif repeats > 1:
-            return activations @ weight[0] + offset[0]
-        return torch.baddbmm(offset, activations, weight)
+        """Logits (k, b, c) of activations (b, k, d)."""
+        return torch.baddbmm(self.offset, activations.transpose(0, 1), self.weight)
 
-    def forward(self, embeddings: Tensor, weights: Tensor) -> Tensor:
-        """Logits (v, b, c) of the views that `weights` describes."""
-        return self.read_out(self.dropout(self.activate(embeddings, weights)))
+    def forward(self, fused: Tensor) -> Tensor:
+        """Logits (k, b, c) of fused embeddings (b, k, d), a view for each member, or (b, 1, d), one for all."""
+        return self.read_out(self.dropout(self.activate(fused)))
 
-    def every_member(self, embeddings: Tensor, weights: Tensor) -> Tensor:
-        """Logits of all members on the same views, shape (v, k, b, c).
-
-        What members make of an embedding is computed once; each view is then one matrix product.
-
-        Parameters
-        ----------
-        embeddings : Tensor of shape (b, m, d)
-        weights : Tensor of shape (b, v, m)
-        """
-        rows, _, d = embeddings.shape
-        n_views, members = weights.shape[1], self.n_members
-        if members > 1:
-            adapted = (embeddings[:, :, None] * self.scale.transpose(0, 1).contiguous()).flatten(2)
-            # The bias as one more modality, of weight 1, comes with the product.
-            bias = self.bias.reshape(1, 1, members * d).expand(rows, 1, -1)
-            ones = weights.new_ones(rows, n_views, 1)
-            fused = torch.bmm(torch.cat([weights, ones], dim=2).to(adapted.dtype), torch.cat([adapted, bias], dim=1))
-        else:
-            fused = torch.bmm(weights.to(embeddings.dtype), embeddings)
-        fused = fused.view(rows * n_views, members, d)
-        activations = self.dropout(torch.relu(self.norm(fused))).transpose(0, 1)
-        logits = torch.baddbmm(self.offset, activations, self.weight)
-        return logits.view(members, rows, n_views, -1).permute(2, 0, 1, 3)
+    def every_member(self, fused: Tensor) -> Tensor:
+        """Logits (v, k, b, c) of all members on the same views, of fused embeddings (b, v, d)."""
+        rows, views, d = fused.shape
+        logits = self(fused.reshape(rows * views, 1, d))
+        return logits.view(self.n_members, rows, views, -1).permute(2, 0, 1, 3)
 
 
 class AECFNetwork(nn.Module):
@@ -172,11 +155,9 @@ class AECFNetwork(nn.Module):
         n_members: int = 8,
     ):
         super().__init__()
-        self.embeddings = nn.ModuleList(
-            ModalityEmbedding(width, hidden_dim, embed_dim, dropout) for width in n_features
-        )
+        self.embeddings = ModalityEmbeddings(n_features, hidden_dim, embed_dim, dropout)
         self.fusion = AECFFusion(len(n_features), embed_dim, gate_hidden_dim, fusion_exponent)
-        self.heads = MemberHeads(len(n_features), embed_dim, n_outputs, n_members, dropout)
+        self.heads = MemberHeads(embed_dim, n_outputs, n_members, dropout)
 
     @property
     def n_members(self) -> int:
@@ -184,15 +165,16 @@ class AECFNetwork(nn.Module):
 
     def embed(self, inputs: list[Tensor]) -> Tensor:
         """Embeddings (b, m, d) of inputs that are finite everywhere, each of shape (b, f_m)."""
-        return torch.stack([embed(x) for embed, x in zip(self.embeddings, inputs, strict=True)], dim=1)
+        return self.embeddings(inputs)
 
     def gate(self, embeddings: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (b, m) or (b, v, m), and their entropy; see `ModalityGate`."""
         return self.fusion.gate(embeddings, present)
 
-    def classify(self, embeddings: Tensor, weights: Tensor, present: Tensor) -> Tensor:
-        """Logits (v, b, c) of views with these gate weights, both of shape (b, v, m)."""
-        return self.heads(embeddings, self.fusion.scaled(weights, present))
+    def fuse(self, embeddings: Tensor, present: Tensor) -> Tensor:
+        """Fused embeddings (b, v, d) of views (b, v, m), before any member adapts them."""
+        weights, _ = self.gate(embeddings, present)
+        return self.fusion.combine(embeddings, weights, present)
 
     def member_logits(self, embeddings: Tensor, present: Tensor) -> Tensor:
         """Logits of every member on every view.
@@ -206,13 +188,7 @@ class AECFNetwork(nn.Module):
         -------
         Tensor of shape (v, k, b, c)
         """
-        weights, _ = self.gate(embeddings, present)
-        return self.heads.every_member(embeddings, self.fusion.scaled(weights, present))
-
-    def fuse(self, embeddings: Tensor, present: Tensor) -> Tensor:
-        """Fused embeddings (b, d) of the observed sets (b, m), before any member adapts them."""
-        weights, _ = self.gate(embeddings, present)
-        return weighted_sum(embeddings, self.fusion.scaled(weights, present)[:, None])[0]
+        return self.heads.every_member(self.fuse(embeddings, present))
 
     def forward(self, inputs: list[Tensor], present: Tensor) -> Tensor:
         """Logits of every member.

@@ -1,0 +1,144 @@
+"""The data sets of the benchmarks, split into rows to train on, to validate on and to test on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from sklearn_aecf import MultimodalData
+from sklearn_aecf.datasets import load_handwritten, load_heart_disease
+
+NAMES = ("avmnist", "extrasensory", "handwritten", "heart")
+
+# Rows to train on, at most: what gradient boosting with masked copies fits within minutes.
+MAX_TRAIN = 12_000
+MAX_VALIDATION = 2_000
+
+
+@dataclass(frozen=True)
+class Task:
+    """One split of one data set.
+
+    Attributes
+    ----------
+    name, part : str
+        Data set, and which of its splits (a hospital, a fold).
+    X : MultimodalData
+        Rows to learn from.
+    y : ndarray
+        Classes, or 0/1 a label with NaN where it was not reported.
+    is_validation : ndarray of bool
+        Rows of X for early stopping, calibration and tuning.
+    X_test, y_test
+        Rows to measure on.
+    """
+
+    name: str
+    part: str
+    X: MultimodalData
+    y: np.ndarray
+    is_validation: np.ndarray
+    X_test: MultimodalData
+    y_test: np.ndarray
+
+    @property
+    def multilabel(self):
+        return self.y.ndim == 2
+
+
+def tasks(name, seed, data_dir=None, *, on="test", max_train=MAX_TRAIN):
+    """The splits of a data set for one seed.
+
+    Parameters
+    ----------
+    name : {"avmnist", "extrasensory", "handwritten", "heart"}
+    seed : int
+    data_dir : path, default=None
+        Where `fetch_avmnist` and `fetch_extrasensory` find their files.
+    on : {"test", "validation"}
+        What X_test is: the test rows, or rows held out of the others, for choices that must not see the test rows.
+    max_train : int
+        Rows to train on, at most.
+
+    Yields
+    ------
+    Task
+    """
+    rng = np.random.default_rng(seed)
+    for part, X, y, groups, train, held_out, test in _splits(name, seed, data_dir):
+        if on == "validation":
+            train, held_out, test = _without_test_rows(rng, groups, train, held_out)
+        train = _at_most(rng, train, max_train)
+        held_out, test = _at_most(rng, held_out, MAX_VALIDATION), test
+        rows = np.concatenate([train, held_out])
+        yield Task(name, part, X[rows], y[rows], np.arange(len(rows)) >= len(train), X[test], y[test])
+
+
+def _splits(name, seed, data_dir):
+    """Part, X, y, groups (or None) and the positions of the rows to train, validate and test on."""
+    if name == "avmnist":
+        bunch = _avmnist(data_dir)
+        rows = [np.flatnonzero(bunch["split"] == value) for value in (0, 1, 2)]
+        yield "official", bunch["X"], bunch["y"], None, *rows
+    elif name == "extrasensory":
+        bunch = _extrasensory(data_dir)
+        fold = seed % 5
+        train, test = np.flatnonzero(bunch["fold"] != fold), np.flatnonzero(bunch["fold"] == fold)
+        users = np.random.default_rng(seed).permutation(np.unique(bunch["user"][train]))
+        held_out = np.isin(bunch["user"][train], users[: len(users) // 6])
+        yield f"fold {fold}", bunch["X"], bunch["y"], bunch["user"], train[~held_out], train[held_out], test
+    elif name == "handwritten":
+        digits = load_handwritten()
+        train, held_out = _share(np.flatnonzero(~digits.is_test), digits.target, 0.15, seed)
+        yield "official", digits.data, digits.target, None, train, held_out, np.flatnonzero(digits.is_test)
+    elif name == "heart":
+        heart = load_heart_disease()
+        for site, hospital in enumerate(heart.group_names):
+            known = np.flatnonzero(heart.groups != site)
+            train, held_out = _share(known, heart.target, 0.2, seed)
+            test = np.flatnonzero(heart.groups == site)
+            yield str(hospital), heart.data, heart.target, None, train, held_out, test
+    else:
+        raise ValueError(f"Unknown data set {name!r}. Data sets: {', '.join(NAMES)}.")
+
+
+def _without_test_rows(rng, groups, train, held_out):
+    """The held-out rows become those to measure on; others of the training rows take their place."""
+    if groups is None:
+        order = rng.permutation(train)
+        chosen = np.sort(order[: max(len(order) // 8, min(200, len(order) // 5))])
+        return np.setdiff1d(train, chosen), chosen, held_out
+    users = rng.permutation(np.unique(groups[train]))
+    mask = np.isin(groups[train], users[: len(users) // 6])
+    return train[~mask], train[mask], held_out
+
+
+def _share(rows, y, fraction, seed):
+    return train_test_split(rows, test_size=fraction, stratify=y[rows], random_state=seed)
+
+
+def _at_most(rng, rows, limit):
+    return rows if len(rows) <= limit else np.sort(rng.choice(rows, limit, replace=False))
+
+
+_CACHE = {}
+
+
+def _avmnist(data_dir):
+    if "avmnist" not in _CACHE:
+        with np.load(Path(data_dir) / "avmnist.npz") as stored:
+            audio = (stored["audio_bank"].reshape(len(stored["audio_bank"]), -1) / np.float32(255)).astype(np.float32)
+            X = MultimodalData({"image": stored["image_pca"], "audio": audio[stored["audio_index"]]})
+            _CACHE["avmnist"] = {"X": X, "y": stored["y"].astype(np.int64), "split": stored["split"]}
+    return _CACHE["avmnist"]
+
+
+def _extrasensory(data_dir):
+    if "extrasensory" not in _CACHE:
+        with np.load(Path(data_dir) / "extrasensory37.npz") as stored:
+            X = MultimodalData({k[2:]: stored[k].astype(np.float32) for k in stored.files if k.startswith("X_")})
+            y = np.where(stored["Y"] < 0, np.nan, stored["Y"])
+            fold = stored["official_fold"][stored["user"]]
+            _CACHE["extrasensory"] = {"X": X, "y": y, "user": stored["user"], "fold": fold}
+    return _CACHE["extrasensory"]

@@ -1,0 +1,48 @@
+"""Dropout at the price of a multiplication."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Dropout(nn.Module):
+    """Zero each activation with probability `p` in training, and scale the others so that means stay.
+
+    On CPU a byte of random bits decides each activation, because torch's own dropout, which draws from a Bernoulli
+    distribution one number at a time, took a fifth of a training step. The rate is therefore `p` rounded to a 256th
+    (and scaled for exactly); other devices use torch's.
+
+    Parameters
+    ----------
+    p : float, default=0.3
+        In [0, 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.nn import Dropout
+    >>> _ = torch.manual_seed(0)
+    >>> Dropout(0.5)(torch.ones(8)).unique().tolist()
+    [0.0, 2.0]
+    """
+
+    def __init__(self, p: float = 0.3):
+        super().__init__()
+        self.p = p
+        self.threshold = min(max(round(256 * p), 1), 255) if p > 0 else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        if x.device.type != "cpu":
+            return nn.functional.dropout(x, self.p)
+        return x * self.noise(x.shape, x.dtype)
+
+    def noise(self, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        """0 for what is dropped, the scale for what stays."""
+        n = shape.numel()
+        bits = torch.empty(-(-n // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = bits.view(torch.uint8)[:n].view(shape).to(dtype).ge_(self.threshold)
+        return kept.mul_(256 / (256 - self.threshold))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
