@@ -57,13 +57,20 @@ class NetworkInputs:
 
     def chunk(self, data: Modalities, rows, out=None) -> list[Tensor]:
         """Network inputs of some rows (a slice or positions), written into `out` where given."""
-        tensors = []
-        for position, (m, statistics) in enumerate(zip(self.active, self.statistics, strict=True)):
-            values = np.asarray(data.arrays[m][rows])
-            target = None if out is None else out[position][: len(values)].numpy()
-            ready = prepare(values, data.present[rows, m], statistics, standardize=self.standardize, out=target)
-            tensors.append(torch.from_numpy(ready))
-        return tensors
+        return [
+            self.one(data, position, rows, None if out is None else out[position])
+            for position in range(len(self.active))
+        ]
+
+    def one(self, data: Modalities, position: int, rows, out=None) -> Tensor:
+        """Network inputs of some rows of one active modality."""
+        m = self.active[position]
+        values = np.asarray(data.arrays[m][rows])
+        target = None if out is None else out.numpy()
+        ready = prepare(
+            values, data.present[rows, m], self.statistics[position], standardize=self.standardize, out=target
+        )
+        return torch.from_numpy(ready)
 
     def present(self, data: Modalities, rows) -> Tensor:
         """Presence of the active modalities, bool of shape (n_rows, n_active)."""

@@ -16,7 +16,7 @@ CHUNK_ROWS = 1024
 BLOCK_ROWS = 64
 
 # Activations computed together: what a core's cache holds.
-CACHED = 500_000
+CACHED = 1_000_000
 
 
 @dataclass
@@ -77,27 +77,37 @@ class Predictor:
     def _collect(self, data, step):
         module, device = self.net.module_, self.net.device
         module.eval()
-        on_cpu = torch.device(device).type == "cpu"
-        n_buffered = _padded(min(CHUNK_ROWS, len(data)))
-        buffers = [torch.empty(n_buffered, width) for width in self.inputs.widths]
+        buffers = [torch.empty(_padded(min(CHUNK_ROWS, len(data))), width) for width in self.inputs.widths]
         collected = None
         for start in range(0, len(data), CHUNK_ROWS):
             rows = slice(start, min(start + CHUNK_ROWS, len(data)))
             n_rows = rows.stop - start
-            self.inputs.chunk(data, rows, out=buffers)
-            inputs = [buffer[: _padded(n_rows)] for buffer in buffers]
-            observed = torch.zeros(_padded(n_rows), len(inputs), dtype=torch.bool)
+            observed = torch.zeros(_padded(n_rows), len(buffers), dtype=torch.bool)
             observed[:n_rows] = self.inputs.present(data, rows)
-            for x in inputs:
-                x[n_rows:] = 0
-            if not on_cpu:
-                inputs, observed = [x.to(device) for x in inputs], observed.to(device)
             with self.net.autocast():
-                result = step(module, module.embed(inputs), observed, rows)[:n_rows]
+                embeddings = self._embed(module, data, rows, observed.numpy(), buffers)
+                result = step(module, embeddings, observed.to(device), rows)[:n_rows]
             if collected is None:
                 collected = np.empty((len(data), *result.shape[1:]))
             collected[rows] = result.float().cpu().numpy()
         return collected
+
+    def _embed(self, module, data, rows, observed, buffers):
+        """Embeddings (b, m, d) of some rows; a modality is computed for the rows that have it, the others get 0."""
+        parts = []
+        for m, buffer in enumerate(buffers):
+            having = np.flatnonzero(observed[:, m])
+            x = buffer[: _padded(len(having))]
+            everything = len(having) == rows.stop - rows.start
+            self.inputs.one(data, m, rows if everything else rows.start + having, out=x[: len(having)])
+            x[len(having) :] = 0
+            part = module.embeddings.one(m, x.to(self.net.device))
+            if not everything:
+                kept = part[: len(having)]
+                part = kept.new_zeros(len(observed), part.shape[1])
+                part[torch.from_numpy(having).to(part.device)] = kept
+            parts.append(part)
+        return torch.stack(parts, dim=1)
 
 
 def _padded(n_rows):

@@ -51,6 +51,12 @@ class ModalityEmbeddings(nn.Module):
         activations = torch.relu(torch.addcmul(self.norm_bias, normalised, self.norm_weight))
         return torch.baddbmm(self.bias, self.dropout(activations), self.weight).transpose(0, 1)
 
+    def one(self, m: int, x: Tensor) -> Tensor:
+        """Embeddings (b, d) of modality `m` alone, for rows that have it."""
+        normalised = nn.functional.layer_norm(self.first[m](x), (self.hidden_dim,))
+        activations = torch.relu(torch.addcmul(self.norm_bias[m], normalised, self.norm_weight[m]))
+        return torch.addmm(self.bias[m], self.dropout(activations), self.weight[m])
+
 
 class MemberHeads(nn.Module):
     """A parameter-efficient ensemble after the fusion: K small heads that share everything before.
