@@ -90,11 +90,16 @@ def to_tensor(image):
     return torch.from_numpy(np.asarray(image.resize((8, 8)), dtype=np.float32) / 255).permute(2, 0, 1)
 
 
-@pytest.fixture
-def counted(tmp_path):
+@pytest.fixture(autouse=True)
+def _same_weights():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Counted(tmp_path / "calls.txt")
+        yield
+
+
+@pytest.fixture
+def counted(tmp_path):
+    return Counted(tmp_path / "calls.txt")
 
 
 @pytest.fixture
@@ -558,7 +563,7 @@ class TestInScikitLearn:
         out = encoders.fit_transform(X)
         assert_array_equal(out.present, X.present)
         assert encoders.get_feature_names_out()[0] == "image__frozenencoder0"
-        pipeline = make_pipeline(encoders, fast_classifier(max_epochs=20))
+        pipeline = make_pipeline(encoders, fast_classifier(max_epochs=40))
         grid = {"modalitytransformer__text__pooling": ["mean", "cls"]}
         search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2, error_score="raise").fit(X, y)
         assert search.best_score_ > 0.9
@@ -659,9 +664,7 @@ class TestClip:
             vision_config={**tower, "image_size": 8, "patch_size": 4},
             projection_dim=6,
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return transformers.CLIPModel(config)
+        return transformers.CLIPModel(config)
 
     @pytest.fixture
     def tokens(self, clip):
