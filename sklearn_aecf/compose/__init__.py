@@ -1,6 +1,7 @@
-"""Transformers from X to X: one per modality, and modalities hidden on purpose."""
+"""Transformers from X to X: one per modality, frozen encoders of raw data, and modalities hidden on purpose."""
 
 from sklearn_aecf.compose._dropout import ModalityDropout
+from sklearn_aecf.compose._encoder import FrozenEncoder
 from sklearn_aecf.compose._transformer import ModalityTransformer
 
-__all__ = ["ModalityDropout", "ModalityTransformer"]
+__all__ = ["FrozenEncoder", "ModalityDropout", "ModalityTransformer"]
