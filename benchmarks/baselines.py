@@ -16,7 +16,6 @@ from sklearn_aecf import AECFClassifier, MultimodalData
 from sklearn_aecf.curriculum import draw_subsets, uniform_rates
 from sklearn_aecf.losses import prediction_loss, probabilities
 from sklearn_aecf.metrics import drop_modalities
-from sklearn_aecf.nn import ModalityEmbedding
 
 
 class Tabular(ClassifierMixin, BaseEstimator):
@@ -108,7 +107,7 @@ class Concatenation(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """The layer that the paper's authors published (``pip install aecf==0.1.0``) between our embeddings and a head.
+    """The layer of the paper's authors (``pip install aecf==0.1.0``) between embeddings like ours and a head.
 
     Its masked attention weights are reported, but never reach its output, and it has no calibration loss.
     """
@@ -117,7 +116,16 @@ class AttentionPool(nn.Module):
         super().__init__()
         from aecf import create_fusion_pool
 
-        self.embeddings = nn.ModuleList(ModalityEmbedding(n, 2 * width, width, dropout) for n in widths)
+        self.embeddings = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(n, 2 * width),
+                nn.LayerNorm(2 * width),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+                nn.Linear(2 * width, width),
+            )
+            for n in widths
+        )
         self.query, self.pool = create_fusion_pool(width, len(widths))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, n_outputs))
 
@@ -160,7 +168,9 @@ class TorchBaseline(ClassifierMixin, BaseEstimator):
 
         def loss_of(rows, seen):
             logits, extra = self.net_([x[rows] for x in inputs], seen)
-            return prediction_loss(logits, target[rows], self.kind_, None if reported is None else reported[rows]), extra
+            return prediction_loss(
+                logits, target[rows], self.kind_, None if reported is None else reported[rows]
+            ), extra
 
         best, waited = (np.inf, None), 0
         for _ in range(100):

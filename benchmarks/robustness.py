@@ -9,52 +9,17 @@ from the few in `baselines.py`; AECF and gated fusion have their defaults. DIR h
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
 from baselines import MODELS
 from joblib import parallel_config
 from protocol import RATES, at_drop_rate, fit, measures, over_subsets
+from records import Results
 from tasks import NAMES, tasks
 from tqdm import tqdm
 
 from sklearn_aecf.metrics import drop_modalities
-
-COLUMNS = [
-    "data", "part", "model", "seed", "drop_rate", "score", "nll", "brier", "ece", "subsets_mean", "subsets_worst",
-    "fit_seconds", "settings",
-]  # fmt: skip
-
-
-class Results:
-    """The CSV file, of which finished parts are not computed again."""
-
-    def __init__(self, path):
-        self.path = path
-        self.rows = []
-        if path.exists():
-            with open(path, newline="") as file:
-                self.rows = list(csv.DictReader(file))
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._append([dict(zip(COLUMNS, COLUMNS, strict=True))])
-
-    def __contains__(self, key):
-        return any(tuple(row[name] for name in ("data", "part", "model", "seed")) == key for row in self.rows)
-
-    def settings(self, data, model):
-        """What was chosen before, or None."""
-        found = [row["settings"] for row in self.rows if row["data"] == data and row["model"] == model]
-        return found[0] if found else None
-
-    def add(self, rows):
-        self.rows += rows
-        self._append(rows)
-
-    def _append(self, rows):
-        with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(rows)
 
 
 def chosen_settings(name, make, candidates, task):

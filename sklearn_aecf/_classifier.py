@@ -18,15 +18,18 @@ from sklearn_aecf._sklearn_callbacks import CallbackSupportMixin, EpochTasks, wi
 from sklearn_aecf._training import (
     NetworkInputs,
     Predictor,
-    RowTensors,
     choose_device,
     fit_temperature,
     history_columns,
     make_net,
     seeded,
     suited_threads,
+    training_rows,
 )
 from sklearn_aecf.curriculum import MAX_REGRET_MODALITIES
+
+# More held-out rows than this would make no validation loss more certain than the differences that matter.
+MAX_HELD_OUT = 10_000
 
 
 class AECFClassifier(
@@ -88,7 +91,7 @@ class AECFClassifier(
         0, 0.3, 0.5 and 0.7.
     validation_fraction : float or "auto", default="auto"
         Share of the rows held out, stratified by class where every class has rows enough; ``"auto"`` is 200 rows, but
-        no less than 10 % and no more than 20 %.
+        no less than 10 % (or 10,000 rows) and no more than 20 %.
     n_iter_no_change : int, default=10
         Epochs without a better validation loss after which training stops.
     temperature : {"subset", "global"} or None, default="subset"
@@ -348,7 +351,7 @@ class AECFClassifier(
             self.net_ = net
             self._predictor = Predictor(self.net_, inputs)
             self.temperature_ = None
-            rows = RowTensors.from_rows(inputs, training, self.class_weight, device)
+            rows = training_rows(inputs, training, self.class_weight, device)
             per_row = sum(self.hidden_dim * (width + self.embed_dim) for width in inputs.widths)
             with suited_threads(self.net_.batch_size * per_row):
                 self.net_.epoch_tasks = EpochTasks(self, self.max_epochs)
@@ -380,9 +383,7 @@ class AECFClassifier(
                 "masking": self.masking,
                 "n_uncertainty_samples": self.n_uncertainty_samples,
             },
-            validation=(
-                None if validation is None else RowTensors.from_rows(inputs, validation, self.class_weight, device)
-            ),
+            validation=(None if validation is None else training_rows(inputs, validation, self.class_weight, device)),
             batch_size=_batch_size(self.batch_size, n_rows),
             max_epochs=self.max_epochs,
             learning_rate=self.learning_rate,
@@ -600,7 +601,9 @@ def _as_before_if_refused(estimator, *names):
 
 
 def _validation_fraction(fraction, n_rows):
-    return float(np.clip(200 / n_rows, 0.1, 0.2)) if fraction == "auto" else fraction
+    if fraction != "auto":
+        return fraction
+    return min(float(np.clip(200 / n_rows, 0.1, 0.2)), MAX_HELD_OUT / n_rows)
 
 
 def _batch_size(batch_size, n_rows):

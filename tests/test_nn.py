@@ -108,7 +108,9 @@ def test_embeddings_equal_a_plain_network_a_modality():
     torch.nn.init.normal_(embed.norm_bias)
     inputs = [torch.randn(6, 5), torch.randn(6, 3)]
     for m, x in enumerate(inputs):
-        normalised = torch.nn.functional.layer_norm(embed.first[m](x), (8,), embed.norm_weight[m, 0], embed.norm_bias[m, 0])
+        normalised = torch.nn.functional.layer_norm(
+            embed.first[m](x), (8,), embed.norm_weight[m, 0], embed.norm_bias[m, 0]
+        )
         assert_close(embed(inputs)[:, m], torch.relu(normalised) @ embed.weight[m] + embed.bias[m])
 
 

@@ -12,8 +12,8 @@ from sklearn_aecf._data import Modalities
 from sklearn_aecf._data._values import CHUNK_ROWS
 from sklearn_aecf._preparation import ModalityStatistics, fit_statistics, prepare
 
-# Multiplications of a step up to which one thread is as fast as two.
-SMALL_WORK = 100_000_000
+# Multiplications of a step that make a further thread worth while.
+WORK_PER_THREAD = 100_000_000
 
 
 @dataclass
@@ -55,13 +55,6 @@ class NetworkInputs:
         """Inputs of the network, per active modality."""
         return [statistics.n_inputs for statistics in self.statistics]
 
-    def chunk(self, data: Modalities, rows, out=None) -> list[Tensor]:
-        """Network inputs of some rows (a slice or positions), written into `out` where given."""
-        return [
-            self.one(data, position, rows, None if out is None else out[position])
-            for position in range(len(self.active))
-        ]
-
     def one(self, data: Modalities, position: int, rows, out=None) -> Tensor:
         """Network inputs of some rows of one active modality."""
         m = self.active[position]
@@ -71,6 +64,18 @@ class NetworkInputs:
             values, data.present[rows, m], self.statistics[position], standardize=self.standardize, out=target
         )
         return torch.from_numpy(ready)
+
+    def tensors(self, data: Modalities, rows, device="cpu", pin=False) -> list[Tensor]:
+        """Network inputs of many rows, prepared a chunk at a time straight into their final place."""
+        inputs = [torch.empty(len(rows), width, device=device, pin_memory=pin) for width in self.widths]
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = slice(start, start + CHUNK_ROWS)
+            for position, x in enumerate(inputs):
+                if x.device.type == "cpu":
+                    self.one(data, position, rows[chunk], out=x[chunk])
+                else:
+                    x[chunk].copy_(self.one(data, position, rows[chunk]))
+        return inputs
 
     def present(self, data: Modalities, rows) -> Tensor:
         """Presence of the active modalities, bool of shape (n_rows, n_active)."""
@@ -111,23 +116,33 @@ class RowTensors(torch.utils.data.Dataset):
     def from_rows(cls, network_inputs, labelled, class_weight, device):
         """Convert labelled rows once, a chunk at a time, straight into their final place."""
         data, rows = labelled.data, labelled.rows
-        inputs = [torch.empty(len(rows), width, device=device) for width in network_inputs.widths]
-        for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = rows[start : start + CHUNK_ROWS]
-            places = [x[start : start + CHUNK_ROWS] for x in inputs]
-            if torch.device(device).type == "cpu":
-                network_inputs.chunk(data, chunk, out=places)
-            else:
-                for place, part in zip(places, network_inputs.chunk(data, chunk), strict=True):
-                    place.copy_(part)
+        inputs = network_inputs.tensors(data, rows, device)
+        return cls(inputs, network_inputs.present(data, rows), *cls.targets(labelled, class_weight)).to(device)
+
+    @staticmethod
+    def targets(labelled, class_weight):
+        """Targets, weights of rows and weights of labels (or None)."""
         weight, label_weight = labelled.weights(class_weight)
-        return cls(
-            inputs,
-            network_inputs.present(data, rows).to(device),
-            torch.from_numpy(labelled.targets.encoded[rows]).to(device),
-            torch.from_numpy(weight.astype(np.float32)).to(device),
-            None if label_weight is None else torch.from_numpy(label_weight).to(device),
+        return (
+            torch.from_numpy(labelled.targets.encoded[labelled.rows]),
+            torch.from_numpy(weight.astype(np.float32)),
+            None if label_weight is None else torch.from_numpy(label_weight),
         )
+
+    def to(self, device):
+        """The same on a device."""
+        tensors = [self.present, self.target, self.weight, self.label_weight]
+        return RowTensors(
+            [x.to(device, non_blocking=True) for x in self.inputs],
+            *(None if tensor is None else tensor.to(device, non_blocking=True) for tensor in tensors),
+        )
+
+    def parts(self, shuffle):
+        """What an epoch goes through in turn: everything at once."""
+        yield self
+
+    def part_sizes(self):
+        return [len(self)]
 
     def __len__(self):
         return len(self.present)
@@ -153,16 +168,15 @@ class BatchIterator:
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
 
     def __len__(self):
-        return max(1, len(self._bounds()) - 1)
+        return sum(len(self._bounds(n_rows)) - 1 for n_rows in self.dataset.part_sizes())
 
     def __iter__(self):
-        order = torch.randperm(len(self.dataset), device=self.dataset.present.device) if self.shuffle else None
-        bounds = self._bounds()
-        for start, stop in pairwise(bounds):
-            yield self.dataset[slice(start, stop) if order is None else order[start:stop]]
+        for part in self.dataset.parts(self.shuffle):
+            order = torch.randperm(len(part), device=part.present.device) if self.shuffle else None
+            for start, stop in pairwise(self._bounds(len(part))):
+                yield part[slice(start, stop) if order is None else order[start:stop]]
 
-    def _bounds(self):
-        n_rows = len(self.dataset)
+    def _bounds(self, n_rows):
         bounds = list(range(0, n_rows, self.batch_size)) + [n_rows]
         # A last batch of a few rows would move the weights as far as a full one, on noise.
         if self.shuffle and len(bounds) > 2 and bounds[-1] - bounds[-2] < self.batch_size // 4:
@@ -199,10 +213,11 @@ def seeded(seed: int, device: str):
 
 @contextmanager
 def suited_threads(work: int):
-    """One thread where a step is small, and afterwards as many as before.
+    """As many threads as a step can use, one less than allowed, and afterwards as many as before.
 
-    Two threads finish a small step no sooner than one, and where another process is busy they wait for each other: a
-    fit then takes many times as long.
+    Two threads finish a small step no sooner than one. And where another process is busy on a core that a step needs,
+    all other threads wait for that core: on two cores a step then takes two to three times as long as on one. So a
+    core is left free.
 
     Parameters
     ----------
@@ -210,10 +225,11 @@ def suited_threads(work: int):
         Multiplications of a step.
     """
     before = torch.get_num_threads()
-    if before == 1 or work > SMALL_WORK:
+    suited = max(1, min(before - 1, work // WORK_PER_THREAD))
+    if suited == before:
         yield
         return
-    torch.set_num_threads(1)
+    torch.set_num_threads(suited)
     try:
         yield
     finally:

@@ -187,6 +187,12 @@ class ValidationRows(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.rows)
 
+    def parts(self, shuffle):
+        yield self
+
+    def part_sizes(self):
+        return [len(self)]
+
     def __getitem__(self, index):
         (inputs, present), y = self.rows[index]
         return (inputs, present, self.views[index]), y

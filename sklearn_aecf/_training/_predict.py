@@ -71,7 +71,9 @@ class Predictor:
 
     def fused(self, data: Modalities):
         """Fused embeddings, shape (n_rows, d)."""
-        return self._collect(data, lambda module, embeddings, observed, rows: module.fuse(embeddings, observed[:, None])[:, 0])
+        return self._collect(
+            data, lambda module, embeddings, observed, rows: module.fuse(embeddings, observed[:, None])[:, 0]
+        )
 
     @torch.inference_mode()
     def _collect(self, data, step):
