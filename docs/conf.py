@@ -9,9 +9,11 @@ sys.path.insert(0, str(HERE))
 
 import compatibility_page  # noqa: E402
 import results_page  # noqa: E402
+import speed_page  # noqa: E402
 
 compatibility_page.write_page(HERE / "guide" / "generated" / "compatibility.rst")
-results_page.write_page(HERE / "guide" / "generated" / "results.rst")
+results_page.write_pages(HERE / "guide" / "generated")
+speed_page.write_page(HERE / "guide" / "generated")
 
 project = "sklearn-aecf"
 author = "The sklearn-aecf developers"

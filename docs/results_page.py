@@ -1,87 +1,235 @@
-"""Tables of the results page and of README, from the CSV that `benchmarks/acceptance.py` writes."""
+"""Tables and figure of the results page, and README's table, from what `benchmarks/` wrote."""
 
 import csv
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import rankdata
+from tables import as_markdown, as_rst
 
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results" / "acceptance.csv"
-
-
-def tables(path=RESULTS):
-    """Header, rows and caption of each table."""
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    yield _handwritten([row for row in rows if row["data"] == "handwritten"])
-    yield _heart([row for row in rows if row["data"] == "heart disease"])
-
-
-def _handwritten(rows):
-    names = list(dict.fromkeys(row["model"] for row in rows))
-    rates = sorted({float(row["drop_rate"]) for row in rows})
-    body = []
-    for name in names:
-        cells = [name]
-        for rate in rates:
-            chosen = [row for row in rows if row["model"] == name and float(row["drop_rate"]) == rate]
-            cells.append(f"{_mean(chosen, 'accuracy'):.3f} / {_mean(chosen, 'ece'):.3f}")
-        body.append(cells)
-    seeds = len({row["seed"] for row in rows})
-    caption = f"Handwritten digits, 400 test rows, accuracy / ECE by drop rate; {seeds} seeds, 3 draws each"
-    return ["Model", *(f"drop {rate:g}" for rate in rates)], body, caption
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+DATA = {
+    "avmnist": "AV-MNIST",
+    "extrasensory": "ExtraSensory",
+    "handwritten": "handwritten",
+    "heart": "heart disease",
+}
+RATES = (0.0, 0.3, 0.5, 0.7)
+OURS, PLAIN = "AECF", "gated fusion"
+SHOWN = (OURS, PLAIN, "boosting + masked copies", "late fusion, logistic", "concatenation + modality dropout")
 
 
-def _heart(rows):
-    names = list(dict.fromkeys(row["model"] for row in rows))
-    body = []
-    for name in names:
-        folds = [row for row in rows if row["model"] == name and row["protocol"] == "5 folds"]
-        sites = [row for row in rows if row["model"] == name and row["protocol"] != "5 folds"]
-        body.append(
+class Measured:
+    """A CSV file of `benchmarks/`: arrays of one value a seed, by data set, model, drop rate and measure."""
+
+    def __init__(self, name):
+        with open(RESULTS / name, newline="") as file:
+            rows = list(csv.DictReader(file))
+        parts = defaultdict(list)
+        for row in rows:
+            key = row["data"], row["model"], float(row["drop_rate"]), int(row["seed"])
+            parts[key].append(row)
+        self.values = defaultdict(dict)
+        for (data, model, rate, seed), found in sorted(parts.items(), key=lambda item: item[0][3]):
+            for measure in ("score", "nll", "brier", "ece", "subsets_mean", "subsets_worst"):
+                numbers = [float(row[measure]) for row in found if row[measure]]
+                if numbers:
+                    self.values[data, model, rate, measure][seed] = float(np.mean(numbers))
+        self.models = list(dict.fromkeys(row["model"] for row in rows))
+        self.data = [name for name in DATA if any(row["data"] == name for row in rows)]
+
+    def seeds(self, data, model, rate, measure):
+        """Values by seed; the splits of a seed (hospitals) are averaged."""
+        return self.values[data, model, rate, measure]
+
+    def mean(self, *key):
+        return float(np.mean(list(self.seeds(*key).values()))) if self.seeds(*key) else np.nan
+
+    def cell(self, *key):
+        values = list(self.seeds(*key).values())
+        if not values:
+            return ""
+        error = f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}" if len(values) > 1 else ""
+        return f"{np.mean(values):.3f}{error}"
+
+
+def robustness_tables(measured):
+    """Header, rows and caption: a table a data set, then mean ranks."""
+    for data in measured.data:
+        score = "mAP" if data == "extrasensory" else "accuracy"
+        seeds = len(measured.seeds(data, OURS, 0.0, "score"))
+        header = ["Model", *(f"{score}, drop {rate:g}" for rate in RATES), "ECE, drop 0.5", "ECE, drop 0.7"]
+        body = [
             [
-                name,
-                f"{_mean(folds, 'accuracy'):.3f} ± {_error(folds, 'accuracy'):.3f}",
-                f"{_mean(folds, 'auc'):.3f} ± {_error(folds, 'auc'):.3f}",
-                f"{_mean(folds, 'ece'):.3f}",
-                f"{_mean(sites, 'auc'):.3f}",
+                model,
+                *(measured.cell(data, model, rate, "score") for rate in RATES),
+                *(f"{measured.mean(data, model, rate, 'ece'):.3f}" for rate in (0.5, 0.7)),
             ]
-        )
-    seeds = len({row["seed"] for row in rows})
-    caption = f"Heart disease, 920 patients; ± is the standard error of five folds; {seeds} seeds"
-    return ["Model", "accuracy, 5 folds", "AUC, 5 folds", "ECE, 5 folds", "AUC, one hospital left out"], body, caption
+            for model in measured.models
+        ]
+        yield header, body, f"{DATA[data]}: means and standard errors of {seeds} seeds"
+    header = ["Model", *(f"score, drop {rate:g}" for rate in RATES), *(f"ECE, drop {rate:g}" for rate in RATES)]
+    ranks = [mean_ranks(measured, rate, measure) for measure in ("score", "ece") for rate in RATES]
+    body = [[model, *(f"{each[model]:.1f}" for each in ranks)] for model in measured.models]
+    yield header, body, f"Mean rank among {len(measured.models)} models over {len(measured.data)} data sets (1 is best)"
 
 
-def _mean(rows, column):
-    return np.mean([float(row[column]) for row in rows])
+def mean_ranks(measured, rate, measure):
+    sign = -1 if measure == "score" else 1
+    table = [[sign * measured.mean(data, model, rate, measure) for model in measured.models] for data in measured.data]
+    return dict(zip(measured.models, np.mean([rankdata(row) for row in table], axis=0), strict=True))
 
 
-def _error(rows, column):
-    """Standard error over the folds of one split, averaged over seeds."""
-    seeds = sorted({row["seed"] for row in rows})
-    spreads = [np.std([float(row[column]) for row in rows if row["seed"] == seed], ddof=1) for seed in seeds]
-    return np.mean(spreads) / np.sqrt(5)
+def bars(measured):
+    """Name, what was reached, and whether the bar that the project set itself is met."""
+    gain = {
+        data: measured.mean(data, OURS, 0.5, "score") - measured.mean(data, PLAIN, 0.5, "score")
+        for data in measured.data
+    }
+    for data in ("avmnist", "handwritten"):
+        yield f"+18 points over gated fusion, drop 0.5, {DATA[data]}", f"{100 * gain[data]:+.1f}", gain[data] >= 0.18
+    mean, least = np.mean(list(gain.values())), min(gain.values())
+    yield "+12 points on average over the sets, drop 0.5", f"{100 * mean:+.1f}", mean >= 0.12
+    yield "never less than +3 points, drop 0.5", f"{100 * least:+.1f}", least >= 0.03
+    lost = min(
+        measured.mean(data, OURS, 0.0, "score") - measured.mean(data, PLAIN, 0.0, "score") for data in measured.data
+    )
+    yield "complete rows lose less than 0.5 points", f"{100 * lost:+.1f} at worst", lost > -0.005
+    for rate in (0.5, 0.7):
+        ratios = {
+            data: measured.mean(data, OURS, rate, "ece") / measured.mean(data, PLAIN, rate, "ece")
+            for data in measured.data
+        }
+        text = ", ".join(f"{DATA[data]} {ratio:.2f}" for data, ratio in ratios.items())
+        yield f"ECE at most half of gated fusion's, drop {rate:g}", text, max(ratios.values()) <= 0.5
+        ranks = mean_ranks(measured, rate, "ece")
+        yield f"lowest mean rank in ECE, drop {rate:g}", f"{ranks[OURS]:.2f}", ranks[OURS] <= min(ranks.values())
+    for rate in RATES:
+        ranks = mean_ranks(measured, rate, "score")
+        best = min(ranks, key=ranks.get)
+        text = f"{ranks[OURS]:.2f}" + ("" if best == OURS else f" ({best}: {ranks[best]:.2f})")
+        yield f"best mean rank in score, drop {rate:g}", text, ranks[OURS] <= ranks[best]
+    behind = {
+        (data, model): measured.mean(data, model, 0.5, "score") - measured.mean(data, OURS, 0.5, "score")
+        for data in measured.data
+        for model in measured.models
+        if model != OURS
+    }
+    (data, model), worst = max(behind.items(), key=lambda item: item[1])
+    text = f"{100 * worst:+.1f} points ({model}, {DATA[data]})"
+    yield "no model ahead by more than 1 point on any set, drop 0.5", text, worst <= 0.01
+    if "extrasensory" in measured.data:
+        ahead = [
+            measured.mean("extrasensory", OURS, rate, "score")
+            - measured.mean("extrasensory", "boosting + masked copies", rate, "score")
+            for rate in RATES
+        ]
+        text = ", ".join(f"{100 * value:+.1f}" for value in ahead)
+        yield "ExtraSensory: above boosting with masked copies at every rate", text, min(ahead) > 0
 
 
-def as_markdown(path=RESULTS):
-    """The tables as README shows them."""
-    parts = []
-    for header, body, caption in tables(path):
-        lines = [header, ["---"] * len(header), *body]
-        parts.append(f"{caption}:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
-    return "\n\n".join(parts) + "\n"
+def ablation_table(measured):
+    """Difference of each variant to the default, paired by data set and seed, averaged over the drop rates."""
+    body = []
+    for model in measured.models:
+        cells = [model]
+        for measure in ("score", "nll", "ece"):
+            differences = []
+            for data in measured.data:
+                default = [measured.seeds(data, "default", rate, measure) for rate in RATES]
+                variant = [measured.seeds(data, model, rate, measure) for rate in RATES]
+                for seed in set(default[0]) & set(variant[0]):
+                    differences.append(np.mean([v[seed] - d[seed] for v, d in zip(variant, default, strict=True)]))
+            mean, error = np.mean(differences), np.std(differences, ddof=1) / np.sqrt(len(differences))
+            scale = 1 if measure == "nll" else 100
+            cells.append("0" if model == "default" else f"{scale * mean:+.2f} ± {scale * error:.2f}")
+        body.append([*cells, str(len(differences))])
+    header = ["Variant", "score, points", "NLL", "ECE, points", "pairs"]
+    return header, body, "Variant minus default, on rows held out of the training rows, mean of the four drop rates"
 
 
-def write_page(target):
-    """Write the tables as reStructuredText."""
-    lines = []
-    for header, body, caption in tables():
-        lines += [f".. list-table:: {caption}", "   :header-rows: 1", ""]
-        for row in [header, *body]:
-            lines += [("   * - " if i == 0 else "     - ") + cell for i, cell in enumerate(row)]
-        lines.append("")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def gate_table(measured):
+    """Normalised entropy of the default's gate on rows with several modalities, and its spread between rows."""
+    body = [
+        [
+            DATA[data],
+            f"{measured.mean(data, 'default', 0.0, 'subsets_mean'):.3f}",
+            f"{measured.mean(data, 'default', 0.0, 'subsets_worst'):.3f}",
+            " / ".join(
+                f"{100 * (measured.mean(data, 'constant gate', r, 'score') - measured.mean(data, 'default', r, 'score')):+.1f}"
+                for r in RATES
+            ),
+        ]
+        for data in measured.data
+    ]
+    header = ["Data", "mean entropy", "standard deviation between rows", "a constant gate instead, points by drop rate"]
+    return header, body, "The gate: normalised entropy (1 is uniform)"
+
+
+def readme_table(measured):
+    header = ["Model", *(DATA[data] for data in measured.data)]
+    body = [
+        [
+            model,
+            *(
+                f"{measured.mean(data, model, 0.5, 'score'):.3f} / {measured.mean(data, model, 0.5, 'ece'):.3f}"
+                for data in measured.data
+            ),
+        ]
+        for model in measured.models
+    ]
+    seeds = min(len(measured.seeds(data, OURS, 0.5, "score")) for data in measured.data)
+    caption = (
+        f"Half of the modalities hidden: accuracy (ExtraSensory: mAP) / ECE on test rows, {seeds} seeds, 3 draws each"
+    )
+    return header, body, caption
+
+
+def markdown():
+    """The table as README shows it."""
+    return as_markdown(*readme_table(Measured("robustness.csv")))
+
+
+def figure(measured, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from sklearn_aecf.inspection import DropRateDisplay
+
+    fig, axes = plt.subplots(1, len(measured.data), figsize=(3.6 * len(measured.data), 3.4), layout="constrained")
+    for ax, data in zip(np.atleast_1d(axes), measured.data, strict=True):
+        scores = {
+            model: np.array([list(measured.seeds(data, model, rate, "score").values()) for rate in RATES])
+            for model in SHOWN
+            if model in measured.models
+        }
+        name = "mAP" if data == "extrasensory" else "accuracy"
+        DropRateDisplay(np.array(RATES), scores, score_name=name).plot(ax=ax)
+        values = np.concatenate([each.ravel() for each in scores.values()])
+        ax.set(title=DATA[data], ylim=(values.min() - 0.03, values.max() + 0.03))
+        ax.get_legend().remove()
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, dpi=110)
+    plt.close(fig)
+
+
+def write_pages(folder):
+    """Write what the page of results includes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    measured, ablation = Measured("robustness.csv"), Measured("ablation.csv")
+    body = [[name, text, "met" if met else "not met"] for name, text, met in bars(measured)]
+    goals = as_rst(["Goal", "Reached", ""], body, "Goals that were set before the measurements")
+    tables = "\n".join(as_rst(*table) for table in robustness_tables(measured))
+    (folder / "goals.rst").write_text(goals + "\n", encoding="utf-8")
+    (folder / "robustness.rst").write_text(tables + "\n", encoding="utf-8")
+    changes = as_rst(*ablation_table(ablation)) + "\n" + as_rst(*gate_table(ablation)) + "\n"
+    (folder / "ablation.rst").write_text(changes, encoding="utf-8")
+    figure(measured, folder / "robustness.png")
 
 
 if __name__ == "__main__":
-    print(as_markdown())
+    print(markdown())

@@ -84,8 +84,8 @@ class AECFObjective(nn.Module):
                 loss = loss + self.cec_weight * cec
                 parts["cec_loss"] = cec
         parts["gate_entropy"] = evenness
-        recorded = {name: (part.detach() * weight).mean() for name, part in parts.items()}
-        return (loss * weight).mean(), recorded
+        means = torch.stack(list(parts.values())).detach() @ weight / len(weight)
+        return (loss * weight).mean(), dict(zip(parts, means.unbind(), strict=True))
 
     @torch.no_grad()
     def _coefficient(self, heads, activations, predicted):

@@ -1,0 +1,13 @@
+"""Tables of the documentation, as reStructuredText and as Markdown."""
+
+
+def as_rst(header, body, caption):
+    lines = [f".. list-table:: {caption}", "   :header-rows: 1", ""]
+    for row in [header, *body]:
+        lines += [("   * - " if i == 0 else "     - ") + cell for i, cell in enumerate(row)]
+    return "\n".join([*lines, ""])
+
+
+def as_markdown(header, body, caption):
+    lines = [header, ["---"] * len(header), *body]
+    return f"{caption}:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
