@@ -160,7 +160,7 @@ VARIANTS = {
     "members 16": ({"n_members": 16}, list),
     "members 32": ({"n_members": 32}, list),
     "members adapt each modality": ({}, _own_vector_a_modality),
-    "members start with random signs": ({}, lambda: _members_start(lambda s: torch.sign(torch.randn_like(s)))),
+    "members start near 1": ({}, lambda: _members_start(lambda s: 1 + 0.5 * torch.randn_like(s))),
     "no masking": ({"masking": None}, list),
     "masking uniform": ({"masking": "uniform"}, list),
     "masking regret": ({"masking": "regret"}, list),
@@ -215,7 +215,7 @@ def run(data, seed, variants, results, arguments):
                     stack.enter_context(each)
                 model = AECFClassifier(**(settings() if callable(settings) else settings))
                 seconds = fit(model, task, seed)
-                shared = {"data": data, "part": task.part, "model": name, "seed": seed, "settings": model.n_iter_}
+                shared = {"data": data, "part": task.part, "model": name, "seed": seed, "n_iter": model.n_iter_}
                 shared |= {"fit_seconds": f"{seconds:.2f}", **_gate(model, task.X_test)}
                 rows = []
                 for rate in RATES:
@@ -226,12 +226,12 @@ def run(data, seed, variants, results, arguments):
 
 
 def _gate(model, X):
-    """Mean normalised entropy of the gate, and its spread between rows, in the columns of the subsets."""
+    """Mean normalised entropy of the gate, and its standard deviation between rows."""
     size = X.present.sum(axis=1)
     weights = model.gate_weights(X)[size > 1]
     entropy = -np.where(weights > 0, weights * np.log(np.maximum(weights, 1e-30)), 0).sum(axis=1)
     normalised = entropy / np.log(size[size > 1])
-    return {"subsets_mean": f"{normalised.mean():.5f}", "subsets_worst": f"{normalised.std():.5f}"}
+    return {"gate_entropy": f"{normalised.mean():.5f}", "gate_entropy_std": f"{normalised.std():.5f}"}
 
 
 def main():
@@ -243,7 +243,7 @@ def main():
     parser.add_argument("--max-train", type=int, default=MAX_TRAIN)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "ablation.csv")
     arguments = parser.parse_args()
-    results = Results(arguments.output)
+    results = Results(arguments.output, ("gate_entropy", "gate_entropy_std", "n_iter", "fit_seconds"))
     progress = tqdm([(data, seed) for seed in range(arguments.seeds) for data in arguments.datasets])
     for data, seed in progress:
         for variant in run(data, seed, arguments.variants, results, arguments):

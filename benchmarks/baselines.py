@@ -37,7 +37,10 @@ class Tabular(ClassifierMixin, BaseEstimator):
         rows = ~np.isnan(y)
         if len(np.unique(y[rows])) < 2:
             return float(y[rows].mean()) if rows.any() else 0.5
-        return clone(self.estimator).fit(array[rows], y[rows].astype(int))
+        known = array[rows]
+        # Gradient boosting of scikit-learn 1.9 cannot bin a column without a single value.
+        known = np.where(np.isnan(known).all(axis=0), 0, known)
+        return clone(self.estimator).fit(known, y[rows].astype(int))
 
     def predict_proba(self, X):
         array = np.asarray(X)

@@ -2,24 +2,29 @@
 
 import csv
 
-COLUMNS = [
-    "data", "part", "model", "seed", "drop_rate", "score", "nll", "brier", "ece", "subsets_mean", "subsets_worst",
-    "fit_seconds", "settings",
-]  # fmt: skip
+COLUMNS = ("data", "part", "model", "seed", "drop_rate", "score", "nll", "brier", "ece")
 
 
 class Results:
-    """The CSV file, of which finished parts are not computed again."""
+    """The CSV file, of which finished parts are not computed again.
 
-    def __init__(self, path):
+    Parameters
+    ----------
+    path : Path
+    more : tuple of str
+        Columns after the common ones.
+    """
+
+    def __init__(self, path, more):
         self.path = path
+        self.columns = [*COLUMNS, *more]
         self.rows = []
         if path.exists():
             with open(path, newline="") as file:
                 self.rows = list(csv.DictReader(file))
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._append([dict(zip(COLUMNS, COLUMNS, strict=True))])
+            self._append([{name: name for name in self.columns}])
 
     def __contains__(self, key):
         return any(tuple(row[name] for name in ("data", "part", "model", "seed")) == key for row in self.rows)
@@ -35,4 +40,4 @@ class Results:
 
     def _append(self, rows):
         with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(rows)
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerows(rows)

@@ -85,7 +85,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.seeds, arguments.output = 1, arguments.output.with_name("robustness-quick.csv")
-    results = Results(arguments.output)
+    results = Results(arguments.output, ("subsets_mean", "subsets_worst", "fit_seconds", "settings"))
     with parallel_config(n_jobs=1):
         progress = tqdm([(data, seed) for seed in range(arguments.seeds) for data in arguments.datasets])
         for data, seed in progress:

@@ -16,6 +16,7 @@ DATA = {
     "heart": "heart disease",
 }
 RATES = (0.0, 0.3, 0.5, 0.7)
+MEASURES = {"score", "nll", "brier", "ece", "subsets_mean", "subsets_worst", "gate_entropy", "gate_entropy_std"}
 OURS, PLAIN = "AECF", "gated fusion"
 SHOWN = (OURS, PLAIN, "boosting + masked copies", "late fusion, logistic", "concatenation + modality dropout")
 
@@ -32,7 +33,7 @@ class Measured:
             parts[key].append(row)
         self.values = defaultdict(dict)
         for (data, model, rate, seed), found in sorted(parts.items(), key=lambda item: item[0][3]):
-            for measure in ("score", "nll", "brier", "ece", "subsets_mean", "subsets_worst"):
+            for measure in MEASURES & rows[0].keys():
                 numbers = [float(row[measure]) for row in found if row[measure]]
                 if numbers:
                     self.values[data, model, rate, measure][seed] = float(np.mean(numbers))
@@ -151,18 +152,15 @@ def ablation_table(measured):
 
 def gate_table(measured):
     """Normalised entropy of the default's gate on rows with several modalities, and its spread between rows."""
-    body = [
-        [
-            DATA[data],
-            f"{measured.mean(data, 'default', 0.0, 'subsets_mean'):.3f}",
-            f"{measured.mean(data, 'default', 0.0, 'subsets_worst'):.3f}",
-            " / ".join(
-                f"{100 * (measured.mean(data, 'constant gate', r, 'score') - measured.mean(data, 'default', r, 'score')):+.1f}"
-                for r in RATES
-            ),
-        ]
-        for data in measured.data
-    ]
+    body = []
+    for data in measured.data:
+        cells = [DATA[data]]
+        cells += [f"{measured.mean(data, 'default', 0.0, name):.3f}" for name in ("gate_entropy", "gate_entropy_std")]
+        constant, own = (
+            [measured.mean(data, model, rate, "score") for rate in RATES] for model in ("constant gate", "default")
+        )
+        cells.append(" / ".join(f"{100 * (c - o):+.1f}" for c, o in zip(constant, own, strict=True)))
+        body.append(cells)
     header = ["Data", "mean entropy", "standard deviation between rows", "a constant gate instead, points by drop rate"]
     return header, body, "The gate: normalised entropy (1 is uniform)"
 

@@ -66,6 +66,7 @@ def test_a_streamed_batch_equals_the_resident_one(on_disk):
         assert all(torch.equal(a, b) for a, b in zip([*x1, p1, y1, w1], [*x2, p2, y2, w2], strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:.*no observed modality")
 def test_fit_on_disk_is_repeatable_and_learns(on_disk):
     X, y = on_disk
     settings = {"embed_dim": 16, "hidden_dim": 16, "max_epochs": 8, "random_state": 0}
