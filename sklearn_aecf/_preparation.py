@@ -11,6 +11,9 @@ from sklearn_aecf._data._values import CHUNK_ROWS
 CLIP = 1e3
 CLIP_UNSCALED = 1e6
 
+# Values that are converted to float64 together, at most.
+CHUNK_VALUES = 2**22
+
 
 @dataclass(frozen=True)
 class ModalityStatistics:
@@ -56,12 +59,13 @@ def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indic
     total, first, second = (np.zeros(n_features) for _ in range(3))
     gaps = np.zeros(n_features, dtype=bool)
     shift = None
-    for start in range(0, len(array), CHUNK_ROWS):
-        rows = present[start : start + CHUNK_ROWS]
+    size = max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(1, n_features)))
+    for start in range(0, len(array), size):
+        rows = present[start : start + size]
         if not rows.any():
             continue
-        chunk = np.asarray(array[start : start + CHUNK_ROWS][rows], dtype=np.float64)
-        weight = sample_weight[start : start + CHUNK_ROWS][rows]
+        chunk = np.asarray(array[start : start + size][rows], dtype=np.float64)
+        weight = sample_weight[start : start + size][rows]
         missing = np.isnan(chunk)
         if shift is None:
             # Squares of distances from a typical value: squares of the values themselves would cancel.

@@ -131,6 +131,20 @@ def test_dropout_is_off_in_evaluation_and_keeps_dtype_and_gradient():
     assert_close(x.grad, torch.where(dropped == 0, 0.0, 2.0))
 
 
+@pytest.mark.parametrize("p", [-0.1, 1.0])
+def test_dropout_refuses(p):
+    with pytest.raises(ValueError, match=re.escape(f"p must be in [0, 1). Got {p}.")):
+        Dropout(p)
+
+
+def test_gate_is_float32_under_autocast():
+    gate = trained_gate(3, 8)
+    embeddings, present = torch.randn(5, 3, 8), torch.ones(5, 3, dtype=torch.bool)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        weights, _ = gate(embeddings, present)
+    assert torch.equal(weights, gate(embeddings, present)[0])
+
+
 def test_combine_is_a_weighted_sum_per_view():
     embeddings, weights = torch.randn(5, 3, 7), torch.rand(5, 4, 3)
     combined = AECFFusion(3, 7).combine(embeddings, weights, torch.ones(5, 4, 3, dtype=torch.bool))

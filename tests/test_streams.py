@@ -11,8 +11,9 @@ from sklearn_aecf import AECFClassifier, MultimodalData
 from sklearn_aecf._data import split_modalities
 from sklearn_aecf._labels import encode_targets
 from sklearn_aecf._rows import LabelledRows
-from sklearn_aecf._training import NetworkInputs, _streams
+from sklearn_aecf._training import NetworkInputs, _streams, _temperature
 from sklearn_aecf._training._batches import BatchIterator, RowTensors
+from sklearn_aecf._training._net import ValidationRows
 from sklearn_aecf._training._streams import StreamedRows, training_rows
 
 
@@ -90,3 +91,57 @@ def test_arrays_in_memory_are_loaded_whole(on_disk):
     X, y = on_disk
     labelled, inputs = labelled_rows(MultimodalData({name: np.array(X[name]) for name in X}), y, np.arange(1500))
     assert isinstance(training_rows(inputs, labelled, None, "cpu"), RowTensors)
+
+
+@pytest.mark.parametrize("table", [False, True], ids=["a column block", "the whole table"])
+def test_a_view_of_a_file_stays_on_disk(on_disk, monkeypatch, table):
+    """As `validate_data` and slices of columns leave them."""
+    X, y = on_disk
+    given = np.asarray(X["a"]) if table else {"left": X["a"][:, :2], "right": X["a"][:, 2:]}
+    made = []
+    init = StreamedRows.__init__
+    monkeypatch.setattr(StreamedRows, "__init__", lambda self, *args: (made.append(1), init(self, *args))[1])
+    with pytest.warns(UserWarning, match="no observed modality"):
+        AECFClassifier(embed_dim=4, hidden_dim=4, max_epochs=1, device="cpu:0", random_state=0).fit(given, y)
+    assert len(made) == 2  # to train on and to validate on
+
+
+def test_a_part_mixes_several_blocks_however_wide_rows_are(on_disk, monkeypatch):
+    X, y = on_disk
+    monkeypatch.setattr(_streams, "PART_BYTES", 4 * 7 * 32)
+    labelled, inputs = labelled_rows(X, y, np.arange(1500))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = next(iter(StreamedRows(inputs, labelled, None, "cpu").parts(shuffle=True)))
+    whole = RowTensors.from_rows(inputs, labelled, None, "cpu")
+    identity = (whole.inputs[0].sum(1) + 10 * whole.inputs[1].sum(1)).tolist()
+    positions = np.sort([identity.index(v) for v in (first.inputs[0].sum(1) + 10 * first.inputs[1].sum(1)).tolist()])
+    assert len(positions) == 32 and (np.diff(positions) > 1).sum() >= 10
+
+
+def test_validation_views_are_where_the_inputs_are(on_disk):
+    """On a device without memory: as on a GPU, but anywhere."""
+    X, y = on_disk
+    labelled, inputs = labelled_rows(X, y, np.arange(1500))
+    (values, present, views), (target, weight, _) = ValidationRows(StreamedRows(inputs, labelled, None, "meta"))[:5]
+    assert {x.device.type for x in (*values, present, views, target, weight)} == {"meta"}
+
+
+def test_the_temperature_does_not_depend_on_the_order_of_many_rows(monkeypatch):
+    """Alternating classes once met a regular choice of every second row."""
+    monkeypatch.setattr(_temperature, "MAX_ROWS", 500)
+    rng = np.random.default_rng(0)
+
+    def rows(n):
+        y = np.tile([0, 1], n // 2)
+        return {name: rng.standard_normal((n, 3)) + 0.5 * y[:, None] for name in ("a", "b")}, y
+
+    X, y = rows(1000)
+    settings = {"embed_dim": 8, "hidden_dim": 8, "max_epochs": 5, "random_state": 0}
+    alternating = AECFClassifier(**settings).fit(*rows(400), validation_set=(X, y)).temperature_
+    order = rng.permutation(1000)
+    shuffled = {name: x[order] for name, x in X.items()}, y[order]
+    rng = np.random.default_rng(0)
+    rows(1000)
+    other = AECFClassifier(**settings).fit(*rows(400), validation_set=shuffled).temperature_
+    assert abs(alternating.log_scale_ - other.log_scale_) < 0.3

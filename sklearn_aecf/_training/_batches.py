@@ -1,5 +1,6 @@
 """Rows as tensors, and batches of them without a DataLoader's work per row."""
 
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -198,11 +199,14 @@ def choose_device(device: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+_GENERATORS = threading.RLock()
+
+
 @contextmanager
 def seeded(seed: int, device: str):
-    """torch's generators seeded, and afterwards as they were."""
+    """torch's generators seeded, and afterwards as they were; one at a time, because a process has one set of them."""
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with _GENERATORS, torch.random.fork_rng(devices=cuda):
         # `torch.manual_seed` would reseed every GPU, also those that are not forked.
         torch.default_generator.manual_seed(seed)
         for used in cuda:

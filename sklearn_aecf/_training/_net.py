@@ -195,7 +195,7 @@ class ValidationRows(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         (inputs, present), y = self.rows[index]
-        return (inputs, present, self.views[index]), y
+        return (inputs, present, self.views[index].to(present.device)), y
 
 
 def make_net(

@@ -60,12 +60,12 @@ class AECFObjective(nn.Module):
         evidence = fusion.gate.evidence(embeddings)
         weights, entropy = fusion.gate.weigh(evidence, observed)
         activations = heads.activate(fusion.combine(embeddings, weights, observed))
-        logits = heads.read_out(heads.dropout(activations))
+        logits = heads.read_out(heads.dropout(activations)).float()
         weights, entropy = weights[:, 0], entropy[:, 0]
         loss = prediction_loss(logits, target, self.kind, label_weight).mean(dim=0)
         parts = {"prediction_loss": loss}
         evenness = normalized_entropy(entropy, present)
-        predicted = probabilities(logits.detach().float(), self.kind)
+        predicted = probabilities(logits.detach(), self.kind)
         if self.entropy_weight > 0:
             coefficient = self._coefficient(heads, activations, predicted)
             loss = loss - coefficient * evenness
@@ -73,7 +73,7 @@ class AECFObjective(nn.Module):
         if self.masking is not None:
             subsets, codes = self._draw(weights, entropy, present, network.n_members, mask_rate)
             subset_weights, _ = fusion.gate.weigh(evidence, subsets)
-            smaller = heads(fusion.combine(embeddings, subset_weights, subsets))
+            smaller = heads(fusion.combine(embeddings, subset_weights, subsets)).float()
             masked = prediction_loss(smaller, target, self.kind, label_weight)
             loss = loss + masked.mean(dim=0)
             parts["masked_loss"] = masked.mean(dim=0)

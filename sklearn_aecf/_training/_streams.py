@@ -1,5 +1,6 @@
 """Rows that fit neither memory nor the device: read part by part, one part ahead of the training."""
 
+import mmap
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,9 +14,11 @@ MAX_LOADED = 2**28
 # Share of a GPU's free memory that the inputs may take; the rest is for activations and other programs.
 RESIDENT_SHARE = 0.5
 
-# Consecutive rows read together, so that a disk reads in sequence, and bytes of a part, within which rows are mixed.
+# Consecutive rows read together at most, so that a disk reads in sequence, and bytes of a part, within which rows are
+# mixed. A part has several blocks, however wide the rows are: in data sorted by class one block has one class.
 BLOCK_ROWS = 256
 PART_BYTES = 2**25
+BLOCKS_PER_PART = 16
 
 
 class StreamedRows(torch.utils.data.Dataset):
@@ -37,7 +40,8 @@ class StreamedRows(torch.utils.data.Dataset):
         self.present = network_inputs.present(labelled.data, labelled.rows)
         self.target, self.weight, self.label_weight = RowTensors.targets(labelled, class_weight)
         row_bytes = 4 * max(1, sum(network_inputs.widths))
-        self.blocks_per_part = max(1, PART_BYTES // (row_bytes * BLOCK_ROWS))
+        self.block_rows = max(1, min(BLOCK_ROWS, PART_BYTES // (row_bytes * BLOCKS_PER_PART)))
+        self.blocks_per_part = max(BLOCKS_PER_PART, PART_BYTES // (row_bytes * self.block_rows))
 
     def __len__(self):
         return len(self.present)
@@ -51,18 +55,20 @@ class StreamedRows(torch.utils.data.Dataset):
         rows = self.labelled.rows[np.asarray(index) if torch.is_tensor(index) else index]
         chosen = [self.present, self.target, self.weight, self.label_weight]
         chosen = [None if tensor is None else tensor[index] for tensor in chosen]
-        return RowTensors(self.network_inputs.tensors(self.labelled.data, rows, pin=self.device != "cpu"), *chosen).to(
-            self.device
-        )
+        pin = torch.device(self.device).type == "cuda"
+        return RowTensors(self.network_inputs.tensors(self.labelled.data, rows, pin=pin), *chosen).to(self.device)
 
     def parts(self, shuffle):
         """The parts of an epoch, each prepared while the one before is used."""
-        n_blocks = -(-len(self) // BLOCK_ROWS)
-        blocks = torch.randperm(n_blocks) if shuffle else torch.arange(n_blocks)
+        whole, rest = divmod(len(self), self.block_rows)
+        # A last block of fewer rows stays last, so that the sizes of the parts are known.
+        blocks = torch.cat(
+            [torch.randperm(whole) if shuffle else torch.arange(whole), torch.arange(whole, whole + (rest > 0))]
+        )
         with ThreadPoolExecutor(1) as thread:
             ahead = None
             for chosen in blocks.split(self.blocks_per_part):
-                positions = (chosen.sort().values[:, None] * BLOCK_ROWS + torch.arange(BLOCK_ROWS)).flatten()
+                positions = (chosen.sort().values[:, None] * self.block_rows + torch.arange(self.block_rows)).flatten()
                 following = thread.submit(self.load, positions[positions < len(self)])
                 if ahead is not None:
                     yield ahead.result()
@@ -70,8 +76,8 @@ class StreamedRows(torch.utils.data.Dataset):
             yield ahead.result()
 
     def part_sizes(self):
-        """Rows of each part; the last block, which may be shorter, counts as whole."""
-        size = self.blocks_per_part * BLOCK_ROWS
+        """Rows of each part."""
+        size = self.blocks_per_part * self.block_rows
         return [min(size, len(self) - start) for start in range(0, len(self), size)]
 
 
@@ -83,9 +89,18 @@ def training_rows(network_inputs, labelled, class_weight, device):
     RowTensors or StreamedRows
     """
     needed = 4 * len(labelled) * sum(network_inputs.widths)
-    on_disk = any(getattr(labelled.data.arrays[m], "_mmap", None) is not None for m in network_inputs.active)
+    on_disk = any(_is_on_disk(labelled.data.arrays[m]) for m in network_inputs.active)
     fits = not on_disk or needed <= MAX_LOADED
     if torch.device(device).type == "cuda":
         fits = fits and needed <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
     make = RowTensors.from_rows if fits else StreamedRows
     return make(network_inputs, labelled, class_weight, device)
+
+
+def _is_on_disk(array):
+    """Whether an array, or what it is a view of, is a file mapped into memory."""
+    while array is not None:
+        if isinstance(array, np.memmap | mmap.mmap):
+            return True
+        array = getattr(array, "base", None)
+    return False

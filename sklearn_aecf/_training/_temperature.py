@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from sklearn_aecf._data._values import CHUNK_ROWS
 from sklearn_aecf._training._objective import evaluation_views
 from sklearn_aecf.calibration import SubsetTemperature
 
@@ -38,7 +39,9 @@ def fit_temperature(predictor, held_out, class_weight, method):
     rows, views = rows[usable], views[usable]
     present = np.zeros((*views.shape[:2], len(data.names)), dtype=bool)
     present[..., active] = views
-    logits = predictor.logits(data.take(rows), present)
+    # A chunk of rows at a time, because `take` copies them.
+    chunks = [slice(start, start + CHUNK_ROWS) for start in range(0, len(rows), CHUNK_ROWS)]
+    logits = np.concatenate([predictor.logits(data.take(rows[chunk]), present[chunk]) for chunk in chunks])
     n_rows, n_views = logits.shape[:2]
     targets = held_out.targets.take(rows)
     target = targets.encoded.astype(float)
@@ -55,7 +58,8 @@ def fit_temperature(predictor, held_out, class_weight, method):
 
 
 def _some_of(held_out):
-    """As many rows as a handful of temperatures can make use of, evenly spread."""
+    """As many rows as a handful of temperatures can make use of, drawn at random: rows may come in a periodic order."""
     if len(held_out) <= MAX_ROWS:
         return held_out
-    return replace(held_out, rows=held_out.rows[np.linspace(0, len(held_out) - 1, MAX_ROWS).astype(int)])
+    drawn = np.random.default_rng(0).choice(len(held_out), MAX_ROWS, replace=False)
+    return replace(held_out, rows=held_out.rows[np.sort(drawn)])

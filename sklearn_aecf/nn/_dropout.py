@@ -8,8 +8,8 @@ class Dropout(nn.Module):
     """Zero each activation with probability `p` in training, and scale the others so that means stay.
 
     On CPU a byte of random bits decides each activation, because torch's own dropout, which draws from a Bernoulli
-    distribution one number at a time, took a fifth of a training step. The rate is therefore `p` rounded to a 256th
-    (and scaled for exactly); other devices use torch's.
+    distribution one number at a time, took a fifth of a training step. The rate is therefore `p` rounded to a multiple
+    of 1/256 between 1/256 and 255/256 (and scaled for exactly); other devices use torch's.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float = 0.3):
         super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"p must be in [0, 1). Got {p}.")
         self.p = p
         self.threshold = min(max(round(256 * p), 1), 255) if p > 0 else 0
 

@@ -50,13 +50,15 @@ class ModalityGate(nn.Module):
 
     def evidence(self, embeddings: Tensor) -> Tensor:
         """What each modality adds to the hidden layer where it is observed, shape (b, m, hidden_dim)."""
-        hidden = torch.bmm(embeddings.transpose(0, 1), self.from_embeddings)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            hidden = torch.bmm(embeddings.to(self.from_embeddings.dtype).transpose(0, 1), self.from_embeddings)
         return (hidden + self.from_presence[:, None]).transpose(0, 1)
 
     def weigh(self, evidence: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and entropy of views ``present`` of shape (b, v, m), from `evidence`."""
-        hidden = torch.relu(torch.bmm(present.to(evidence.dtype), evidence) + self.bias)
-        return masked_softmax(self.to_scores(hidden).float(), present)
+        with torch.autocast(evidence.device.type, enabled=False):
+            hidden = torch.relu(torch.bmm(present.to(evidence.dtype), evidence) + self.bias)
+            return masked_softmax(self.to_scores(hidden), present)
 
     def forward(self, embeddings: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Weigh the modalities of each row.
