@@ -67,10 +67,12 @@ def tasks(name, seed, data_dir=None, *, on="test", max_train=MAX_TRAIN):
     """
     rng = np.random.default_rng(seed)
     for part, X, y, groups, train, held_out, test in _splits(name, seed, data_dir):
-        if on == "validation":
+        if on == "validation" and name == "avmnist":
+            train, held_out, test = _without_a_speaker(groups, train, held_out, seed)
+        elif on == "validation":
             train, held_out, test = _without_test_rows(rng, groups, train, held_out)
         train = _at_most(rng, train, max_train)
-        held_out, test = _at_most(rng, held_out, MAX_VALIDATION), test
+        held_out = _at_most(rng, held_out, MAX_VALIDATION)
         rows = np.concatenate([train, held_out])
         yield Task(name, part, X[rows], y[rows], np.arange(len(rows)) >= len(train), X[test], y[test])
 
@@ -80,7 +82,7 @@ def _splits(name, seed, data_dir):
     if name == "avmnist":
         bunch = _avmnist(data_dir)
         rows = [np.flatnonzero(bunch["split"] == value) for value in (0, 1, 2)]
-        yield "official", bunch["X"], bunch["y"], None, *rows
+        yield "official", bunch["X"], bunch["y"], bunch["speaker"], *rows
     elif name == "extrasensory":
         bunch = _extrasensory(data_dir)
         fold = seed % 5
@@ -101,6 +103,17 @@ def _splits(name, seed, data_dir):
             yield str(hospital), heart.data, heart.target, None, train, held_out, test
     else:
         raise ValueError(f"Unknown data set {name!r}. Data sets: {', '.join(NAMES)}.")
+
+
+def _without_a_speaker(speakers, train, held_out, seed):
+    """One of the training speakers takes the place of the test speakers, whom no model has heard either."""
+    known = np.unique(speakers[train])
+    left_out = known[seed % len(known)]
+    return (
+        train[speakers[train] != left_out],
+        held_out[speakers[held_out] != left_out],
+        train[speakers[train] == left_out],
+    )
 
 
 def _without_test_rows(rng, groups, train, held_out):
@@ -130,7 +143,9 @@ def _avmnist(data_dir):
         with np.load(Path(data_dir) / "avmnist.npz") as stored:
             audio = (stored["audio_bank"].reshape(len(stored["audio_bank"]), -1) / np.float32(255)).astype(np.float32)
             X = MultimodalData({"image": stored["image_pca"], "audio": audio[stored["audio_index"]]})
-            _CACHE["avmnist"] = {"X": X, "y": stored["y"].astype(np.int64), "split": stored["split"]}
+            speaker = stored["bank_speaker"][stored["audio_index"]]
+            y = stored["y"].astype(np.int64)
+            _CACHE["avmnist"] = {"X": X, "y": y, "split": stored["split"], "speaker": speaker}
     return _CACHE["avmnist"]
 
 
