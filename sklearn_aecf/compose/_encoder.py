@@ -19,7 +19,7 @@ from sklearn_aecf.compose._fingerprint import fingerprint
 from sklearn_aecf.compose._frozen import encoder_device, frozen, module_dtype, moved, pool
 from sklearn_aecf.compose._items import ItemReader, optional_import, read_items
 
-CACHE_FORMAT = 2  # counted up when features of the same module would be others
+CACHE_FORMAT = 1  # counted up when features of the same module would be others
 
 
 class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -40,7 +40,7 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         What becomes of an item that is a str or a path. ``"image"`` opens the file with Pillow, as RGB. ``"auto"``
         does so for path objects and for a str with the ending of an image file (``.jpg``, ``.png``, ...); any other
         str is text. A function gets the path and returns the item, e.g. a waveform, or an image of more than 8 bits
-        a channel, scaled as the module wants it: others than 8-bit images are refused. None opens nothing.
+        a channel, scaled to what the module takes; ``"image"`` and ``"auto"`` refuse those. None opens nothing.
     preprocess : callable, default=None
         What turns items into input of the module, e.g. a torchvision transform or a Hugging Face tokenizer. Without
         it, arrays of equal shapes are stacked, and text and images are handed over as a list.
@@ -72,8 +72,8 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     Raises
     ------
     ValueError
-        If a file cannot be read, the device is not there, items of a batch differ in shape, the module's output cannot be pooled or is not
-        finite, or its width is not that of `fit`.
+        If a file cannot be read, the device is not there, items of a batch differ in shape, the module's output cannot
+        be pooled or is not finite, or its width is not that of `fit`.
     TypeError
         If X holds several modalities, or something that `cache` cannot tell apart.
     OSError
@@ -90,9 +90,10 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     An item is missing where it is None, NaN, NA or NaT, or an array or list of NaN alone.
 
     Features in the cache are found by the content of the item (of an image file: its bytes, wherever it lies and
-    whatever it is called; with a function as `load`: what that returns, so it opens every item) together with everything they depend on: weights and settings of the module, `method`, `load`,
-    `preprocess`, `batched` and `pooling`, functions by their code, packages by their version. The weights are read
-    for that once per call, at about 3 seconds a gigabyte. Processes may share a folder; nothing is deleted from it.
+    whatever it is called; with a function as `load`: what that returns, so it opens every item) together with
+    everything they depend on: weights and settings of the module, `method`, `load`, `preprocess`, `batched` and
+    `pooling`, functions by their code, packages by their version. The weights are read for that once per call, at about
+    3 seconds a gigabyte. Processes may share a folder; nothing is deleted from it.
 
     Floating input is cast to the dtype of the module's weights; integers stay integers. Features are float32.
 

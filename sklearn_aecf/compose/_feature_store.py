@@ -51,7 +51,8 @@ class FeatureStore:
             probe.unlink()
         except OSError as error:
             raise OSError(
-                f"The cache folder {self.folder} cannot be written to ({error.strerror}); give cache another one, or None."
+                f"The cache folder {self.folder} cannot be written to ({error.strerror}); give cache another one, "
+                "or None."
             ) from error
 
     def load(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
@@ -83,8 +84,8 @@ class FeatureStore:
             except OSError as error:
                 self._writes = False
                 warnings.warn(
-                    f"Features could not be kept in {self.folder} ({error.strerror}), so a later call encodes these items "
-                    "again; make room there, or give cache another folder.",
+                    f"Features could not be kept in {self.folder} ({error.strerror}), so a later call encodes these "
+                    "items again; make room there, or give cache another folder.",
                     stacklevel=2,
                 )
                 return

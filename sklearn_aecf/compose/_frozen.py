@@ -34,9 +34,9 @@ def encoder_device(module: nn.Module, device: str) -> torch.device:
             if chosen.type == "cpu" and torch.backends.mps.is_available():
                 chosen = torch.device("mps")
     try:
-        torch.empty(0, device=chosen)
+        torch.empty(0, device=chosen).cpu()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise ValueError(f"device={device!r} cannot be used here ({reason}); use 'auto' or 'cpu'.") from error
     if chosen.type == "cuda" and chosen.index is None:
         chosen = torch.device("cuda", torch.cuda.current_device())
@@ -84,7 +84,7 @@ def frozen(module: nn.Module, device: torch.device, helpers=()):
             for parameter, data in weights:
                 parameter.data = data
             for part, kept in buffers:
-                for name in [name for name in part._buffers.keys() if name not in kept]:
+                for name in set(part._buffers.keys()) - kept.keys():
                     del part._buffers[name]
                 for name, tensor in kept.items():  # one by one, which is all that TorchScript can do
                     part._buffers[name] = tensor

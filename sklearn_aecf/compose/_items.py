@@ -65,9 +65,7 @@ def read_items(X):
     if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
         return X, ~missing_rows(X)
     if any(isinstance(item, np.ma.MaskedArray) for item in X):
-        X = [
-            unmasked(item, f"Item {i}") if isinstance(item, np.ma.MaskedArray) else item for i, item in enumerate(X)
-        ]
+        X = [unmasked(item, f"Item {i}") if isinstance(item, np.ma.MaskedArray) else item for i, item in enumerate(X)]
     return X, np.array([not _is_missing(item) for item in X], dtype=bool)
 
 
@@ -165,8 +163,9 @@ class ItemReader:
     def _unreadable(self, item, position, error):
         is_text = self.load == "auto" and isinstance(item, str)
         text = "; text that looks like a path needs load=None" if is_text else ""
+        source = str(getattr(item, "filename", item))  # of a Pillow image the file that it was opened from
         return ValueError(
-            f"Item {position} cannot be read from {str(getattr(item, 'filename', item))!r} ({type(error).__name__}); repair the file, or put None "
+            f"Item {position} cannot be read from {source!r} ({type(error).__name__}); repair the file, or put None "
             f"in its place, which counts as missing{text}."
         )
 
