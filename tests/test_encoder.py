@@ -198,9 +198,11 @@ class TestTheModuleStaysAsItWas:
                 return x * self.weight * self.positions
 
         keeps = Keeps()
+        loss = (keeps.weight * 2).prod()
         cpu(keeps).fit_transform(rng.normal(size=(2, 3)))
         assert keeps.weight.tolist() == [5, 5, 5]
         keeps(torch.ones(2, 3)).sum().backward()
+        loss.backward()  # a step of training may have begun before
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     @pytest.mark.parametrize("script", [torch.jit.script, lambda module: torch.jit.trace(module, torch.zeros(2, 3))])
@@ -273,8 +275,8 @@ class TestMissing:
         assert_array_equal(identity.fit_transform([masked[0], masked[1]]), expected)
 
     def test_text_in_a_list(self, vectors):
-        X = MultimodalData({"text": ["aa", np.nan, None], "labs": vectors[:3]})
-        for form in (X, {"text": ("aa", np.nan, None), "labs": vectors[:3]}):
+        X = MultimodalData({"text": ["aa", np.nan, np.nan], "labs": vectors[:3]})
+        for form in (X, {"text": ("aa", np.nan, np.nan), "labs": vectors[:3]}):
             out = ModalityTransformer({"text": cpu(Tokens(), method="encode"), "labs": "passthrough"}).fit_transform(
                 form
             )
@@ -708,6 +710,7 @@ class TestFingerprint:
         double.factor = 3
         assert fingerprint(double) != before
         assert fingerprint(functools.lru_cache(scaled)) != fingerprint(functools.lru_cache(shifted))
+        assert fingerprint(torch.no_grad()(scaled)) != fingerprint(torch.no_grad()(shifted))
         wrapper = functools.wraps(np.atleast_1d)(lambda x: x)
         assert fingerprint(wrapper) != fingerprint(functools.wraps(np.atleast_1d)(lambda x: -x))
 

@@ -84,7 +84,7 @@ def _listed(value, name):
         return array
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError):
+    except ValueError:
         raise ValueError(
             f"Modality {name!r} has rows of different lengths; give every row the same number of features, or pass raw "
             "items, for a FrozenEncoder, as a 1-D object array."

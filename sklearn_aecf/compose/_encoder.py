@@ -27,7 +27,8 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     Images (as paths, Pillow images or arrays), text, waveforms: whatever the module takes, from torchvision, timm,
     Hugging Face, sentence-transformers or your own code. The module runs in evaluation and without gradients; its
-    weights, buffers and training flags are afterwards what they were. Missing items become rows of NaN.
+    weights, buffers and training flags are afterwards what they were. Modules given as `load`, `preprocess` or
+    `pooling` are in evaluation meanwhile, too. Missing items become rows of NaN.
 
     Parameters
     ----------

@@ -113,10 +113,10 @@ def _described_code(value):
         label = f"module {value.__name__} {getattr(value, '__version__', '')}"
         return label, b"" if _is_installed(value.__name__) else _source(value), ()
     label = f"{value.__module__}.{value.__qualname__}"
-    # A wrapper of the user's may bear the name of what it wraps; its globals tell where it is from.
-    home = value.__module__ if isinstance(value, type) else value.__globals__.get("__name__", "")
-    if _is_installed(home):
-        package = sys.modules.get(home.partition(".")[0])
+    # A decorated function bears the module of what it wraps and the globals of its decorator; either may be the user's.
+    homes = {value.__module__} if isinstance(value, type) else {value.__module__, value.__globals__.get("__name__")}
+    if all(map(_is_installed, homes)):
+        package = sys.modules.get(value.__module__.partition(".")[0])
         return f"{label} {getattr(package, '__version__', '')}", b"", ()
     if isinstance(value, type):
         members = {name: _member(member) for name, member in vars(value).items()}
