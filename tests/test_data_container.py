@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
+from PIL import Image
 from scipy import sparse
 from sklearn.utils import resample
 from sklearn.utils._indexing import _safe_indexing
@@ -123,12 +124,47 @@ def test_unknown_name_and_assignment(X):
         ),
         ({"a": 3.0}, TypeError, "Modality 'a' must be an array with one row per sample. Got float."),
         ({"a": sparse.eye(3)}, TypeError, "Modality 'a' is a sparse matrix; a dense array is needed."),
-        ({"a": [[1, 2], [3]]}, ValueError, "Modality 'a' has rows of different lengths"),
+        (
+            {"a": [[1, 2], [3]]},
+            ValueError,
+            "Modality 'a' has rows of different lengths; give every row the same number of features, or pass raw items, for "
+            "a FrozenEncoder, as a 1-D object array.",
+        ),
+        ({"a": [torch.ones(2), torch.ones(3)]}, ValueError, "Modality 'a' has rows of different lengths"),
+        (
+            {"a": np.ma.array([[1], [2]], mask=[[0], [1]])},
+            ValueError,
+            "Modality 'a' is a masked array of int64, which cannot hold NaN; make it one of floats, or an object array with "
+            "None where it is masked.",
+        ),
     ],
 )
 def test_bad_data(value, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}"):
         MultimodalData(value)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("form", [list, tuple])
+def test_missing_text_in_a_list(missing, form):
+    X = MultimodalData({"text": form(["a", missing, "b"])})
+    assert X["text"].tolist() == ["a", missing, "b"]
+    assert_array_equal(X.present[:, 0], [True, False, True])
+
+
+@pytest.mark.parametrize("second", [None, Image.new("RGB", (4, 4))])
+def test_pictures_stay_pictures(second):
+    pictures = [Image.new("RGB", (4, 4)), second]
+    X = MultimodalData({"image": pictures})
+    assert X["image"].shape == (2,) and X["image"][0] is pictures[0] and X["image"][1] is second
+
+
+def test_masked_values_are_missing():
+    X = MultimodalData(
+        {"a": np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[0, 1], [1, 1]]), "b": np.ma.ones((2, 1), int)}
+    )
+    assert_array_equal(X["a"], [[1, np.nan], [np.nan, np.nan]])
+    assert not isinstance(X["a"], np.ma.MaskedArray) and X["b"].tolist() == [[1], [1]]
 
 
 def test_takes_arrays_of_every_library_without_copying_numpy():

@@ -1,10 +1,13 @@
 """A pretrained torch module as a transformer: nothing of it changes, missing stays missing, nothing is encoded twice."""
 
+import functools
+import importlib
 import pickle
 import re
 import sys
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import joblib
 import numpy as np
@@ -24,6 +27,7 @@ from torch import nn
 
 from sklearn_aecf import MultimodalData
 from sklearn_aecf.compose import FrozenEncoder, ModalityTransformer
+from sklearn_aecf.compose import _feature_store as feature_store
 from sklearn_aecf.compose._feature_store import FeatureStore
 from sklearn_aecf.compose._fingerprint import fingerprint
 from sklearn_aecf.compose._frozen import encoder_device, frozen, pool
@@ -181,6 +185,56 @@ class TestTheModuleStaysAsItWas:
             assert_allclose(run, expected, atol=1e-6)
         assert all(part.training for part in tower.modules())
 
+    def test_what_the_module_keeps_can_be_trained_with(self, rng):
+        class Keeps(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weight, self.positions = nn.Parameter(torch.full((3,), 5.0)), None
+
+            def forward(self, x):
+                if self.positions is None:
+                    self.positions = torch.arange(3.0)
+                self.weight.data = self.weight.data / 5
+                return x * self.weight * self.positions
+
+        keeps = Keeps()
+        loss = (keeps.weight * 2).prod()
+        cpu(keeps).fit_transform(rng.normal(size=(2, 3)))
+        assert keeps.weight.tolist() == [5, 5, 5]
+        keeps(torch.ones(2, 3)).sum().backward()
+        loss.backward()  # a step of training may have begun before
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    @pytest.mark.parametrize("script", [torch.jit.script, lambda module: torch.jit.trace(module, torch.zeros(2, 3))])
+    def test_torchscript(self, script, vectors, tmp_path):
+        module = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)).eval()
+        scripted = script(module)
+        before = {name: tensor.clone() for name, tensor in scripted.state_dict().items()}
+        out = cpu(scripted, cache=tmp_path).fit_transform(vectors)
+        assert_allclose(out, cpu(module).fit_transform(vectors), atol=1e-6)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in scripted.state_dict().items())
+        known = fingerprint(scripted)
+        with torch.no_grad():
+            next(scripted.parameters()).add_(1)
+        assert fingerprint(scripted) != known
+
+    def test_modules_around_it_are_in_evaluation(self):
+        dropout = nn.Dropout(0.9)
+        encoder = cpu(nn.Identity(), preprocess=dropout)
+        assert_array_equal(encoder.fit_transform(torch.ones(3, 50)), np.ones((3, 50)))
+        assert dropout.training
+
+    def test_buffers_set_the_dtype_where_there_are_no_weights(self):
+        class Projection(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("matrix", torch.ones(3, 2, dtype=torch.float64))
+
+            def forward(self, x):
+                return x @ self.matrix
+
+        assert_array_equal(cpu(Projection()).fit_transform(np.ones((2, 3), dtype=np.float32)), np.full((2, 2), 3))
+
     def test_tied_buffers_and_weights_without_any(self):
         class Shares(nn.Module):
             def __init__(self):
@@ -211,6 +265,23 @@ class TestMissing:
         assert_allclose(listed, out, atol=1e-6)
         assert_allclose(cpu(counted).fit_transform(list(torch.tensor(vectors))), out, atol=1e-6)
 
+    def test_lists_and_masked_arrays(self):
+        rows = [[1.0, 2.0], [np.nan, np.nan]]
+        expected = np.array(rows, dtype=np.float32)
+        identity = cpu(nn.Identity())
+        assert_array_equal(identity.fit_transform(rows), expected)
+        masked = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[0, 0], [1, 1]])
+        assert_array_equal(identity.fit_transform(masked), expected)
+        assert_array_equal(identity.fit_transform([masked[0], masked[1]]), expected)
+
+    def test_text_in_a_list(self, vectors):
+        X = MultimodalData({"text": ["aa", np.nan, np.nan], "labs": vectors[:3]})
+        for form in (X, {"text": ("aa", np.nan, np.nan), "labs": vectors[:3]}):
+            out = ModalityTransformer({"text": cpu(Tokens(), method="encode"), "labs": "passthrough"}).fit_transform(
+                form
+            )
+            assert_array_equal(out["text"], np.float32([[2, 2], [np.nan] * 2, [np.nan] * 2]))
+
     def test_all_missing(self, counted, vectors):
         encoder = cpu(counted).fit(vectors)
         for nothing in ([None, None], np.full((2, 3), np.nan), pd.Series([np.nan, np.nan])):
@@ -240,6 +311,20 @@ class TestWhatItemsMayBe:
     def test_grey_images_become_rgb(self, tmp_path):
         Image.new("L", (9, 9), 80).save(tmp_path / "grey.png")
         assert cpu(Tower(), preprocess=to_tensor).fit_transform([tmp_path / "grey.png"]).shape == (1, 4)
+
+    @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+    def test_images_of_more_than_8_bits(self, dtype, tmp_path):
+        path = tmp_path / "deep.tiff"
+        Image.fromarray(np.full((9, 9), 300, dtype=dtype)).save(path)
+        with Image.open(path) as image:
+            message = (
+                f"Item 1 in {str(path)!r} holds values of more than 8 bits (mode {image.mode}); give load a function that "
+                "scales them."
+            )
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            cpu(Tower(), preprocess=to_tensor).fit_transform([None, path])
+        scaled = cpu(nn.Flatten(), load=lambda path: np.asarray(Image.open(path), dtype=np.float32) / 300)
+        assert_array_equal(scaled.fit_transform([path]), np.ones((1, 81)))
 
     def test_load(self, paths, tmp_path, rng):
         Path(paths[0]).rename(tmp_path / "image without ending")
@@ -372,6 +457,53 @@ class TestCache:
         Image.new("RGB", (12, 10), "red").save(paths[3])
         assert np.abs(encoder.transform(paths[3:4]) - first[3]).max() > 1e-3
         assert log.seen() == 1
+
+    def test_load_reads_more_than_the_file(self, tmp_path):
+        folder, cache = tmp_path / "folder", tmp_path / "cache"
+        folder.mkdir()
+        encoder = cpu(nn.Identity(), load=lambda path: np.load(Path(path) / "frame.npy"), cache=cache)
+        for value in (1, 2):
+            np.save(folder / "frame.npy", np.full(3, value, dtype=np.float32))
+            assert_array_equal(encoder.fit_transform([str(folder)]), np.full((1, 3), value))
+        beside = cpu(nn.Identity(), load=lambda path: np.load(Path(path).with_suffix(".npy")), cache=cache)
+        for name, value in (("a", 1), ("b", 2)):
+            (tmp_path / f"{name}.txt").write_text("the same")
+            np.save(tmp_path / f"{name}.npy", np.full(3, value, dtype=np.float32))
+        out = beside.fit_transform([str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
+        assert out[:, 0].tolist() == [1, 2]
+
+    def test_home_folder(self, counted, vectors, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        cpu(counted, cache="~/cache").fit_transform(vectors)
+        assert list((tmp_path / "cache").rglob("*.npz"))
+
+    def test_what_cannot_be_written_is_found_before_the_work(self, counted, vectors, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OSError) as caught:
+            cpu(counted, cache=tmp_path / "file").fit_transform(vectors)
+        assert re.fullmatch(
+            rf"The cache folder {tmp_path}/file/frozen_encoder/\w+ cannot be written to \(Not a directory\); give cache "
+            "another one, or None.",
+            str(caught.value),
+        )
+        assert counted.seen() == 0
+
+    def test_a_full_disk_costs_no_features(self, counted, vectors, tmp_path, monkeypatch):
+        def full(*args):
+            raise OSError(28, "No space left on device")
+
+        store = FeatureStore(tmp_path / "new", rows_a_file=1)
+        monkeypatch.setattr(feature_store.os, "replace", full)
+        message = (
+            f"Features could not be kept in {tmp_path / 'new'} (No space left on device), so a later call encodes these "
+            "items again; make room there, or give cache another folder."
+        )
+        with pytest.warns(UserWarning, match=f"^{re.escape(message)}$") as caught:
+            for i in range(3):
+                store.add([bytes([i] * 16)], np.ones((1, 2)))
+        assert len(caught) == 1 and list((tmp_path / "new").iterdir()) == []
+        with pytest.warns(UserWarning, match="No space left"):
+            assert np.isfinite(cpu(counted, cache=tmp_path).fit_transform(vectors)).sum() == 36
 
     def test_whatever_changes_the_features_changes_the_key(self, counted, vectors, tmp_path):
         encoder = cpu(counted, cache=tmp_path / "cache")
@@ -509,11 +641,110 @@ class TestFingerprint:
 
         assert fingerprint(new(scaled)) != fingerprint(new(shifted))
 
+    def test_order_of_layers(self):
+        layers = {"b": nn.ReLU(), "a": nn.Tanh()}
+        turned = dict(reversed(layers.items()))
+        assert fingerprint(nn.ModuleDict(layers)) != fingerprint(nn.ModuleDict(turned))
+        one, other = Shift(1), Shift(1)
+        one.a, one.b = other.b, other.a = 1, 1
+        assert fingerprint(one) == fingerprint(other)
+
+    @pytest.mark.parametrize("package", [False, True])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "import {m}\ndef f(x): return {m}.helper(x)",
+            "def f(x):\n from {m} import helper\n return helper(x)",
+            "def f(x):\n import {m} as short\n return [short.helper(y) for y in x]",
+            "def f(x):\n try:\n  import not_there_at_all\n except ImportError:\n  import {m}\n return {m}.helper(x)",
+        ],
+    )
+    def test_helpers_in_modules_of_the_user(self, body, package, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        name = "helpers_of_a_test.part" if package else "helpers_of_a_test"
+        (tmp_path / "helpers_of_a_test").mkdir()
+        file = tmp_path / (name.replace(".", "/") + ".py")
+        seen = set()
+        for factor in (2, 2, 300):
+            file.write_text(f"FACTOR = {factor}\ndef helper(x): return x * FACTOR\n")
+            importlib.invalidate_caches()
+            for loaded in (name, "helpers_of_a_test"):
+                sys.modules.pop(loaded, None)
+            namespace = {"__name__": "__main__"}
+            exec(body.format(m=name), namespace)
+            seen.add(fingerprint(namespace["f"]))
+        assert len(seen) == 2
+
+    def test_constants_of_a_module(self):
+        settings = ModuleType("settings_of_a_test")
+        settings.SCALE, settings.unused = 1, 1
+        function = eval("lambda x: x * settings.SCALE", {"settings": settings})
+        before = fingerprint(function)
+        settings.unused = 2
+        assert fingerprint(function) == before
+        settings.SCALE = 2
+        assert fingerprint(function) != before
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            (np.ones(3), np.zeros(3)),
+            (torch.ones(3), torch.zeros(3)),
+            ({1}, {2}),
+            (partial(pow, 2), partial(pow, 3)),
+            (functools.cached_property(lambda self: 2), functools.cached_property(lambda self: 3)),
+            (functools.lru_cache(lambda self: 2), functools.lru_cache(lambda self: 3)),
+        ],
+    )
+    def test_attributes_of_classes(self, one, other):
+        first, second = (type("Prepares", (), {"__module__": __name__, "mean": mean})() for mean in (one, other))
+        assert fingerprint(first) == fingerprint(first) != fingerprint(second)
+
+    def test_functions_with_a_cache_or_attributes(self):
+        def double(x):
+            return x * double.factor
+
+        double.factor = 2
+        before = fingerprint(double)
+        double.factor = 3
+        assert fingerprint(double) != before
+        assert fingerprint(functools.lru_cache(scaled)) != fingerprint(functools.lru_cache(shifted))
+        assert fingerprint(torch.no_grad()(scaled)) != fingerprint(torch.no_grad()(shifted))
+        wrapper = functools.wraps(np.atleast_1d)(lambda x: x)
+        assert fingerprint(wrapper) != fingerprint(functools.wraps(np.atleast_1d)(lambda x: -x))
+
+    def test_the_mode_counts_where_nobody_sets_it(self):
+        tower = Tower()
+        before, known = fingerprint(tower), fingerprint(tower, tower.modules())
+        tower.eval()
+        assert fingerprint(tower) != before and fingerprint(tower, tower.modules()) == known
+        for name in ("training", "deprecation_warnings"):
+            one, other = Shift(1), Shift(1)
+            setattr(one, name, {})
+            setattr(other, name, {"asked": True})
+            assert fingerprint(one) != fingerprint(other)
+
     def test_values(self):
         values = [0, 0.0, False, None, "", b"", (), [], {}, set(), np.zeros(1), np.zeros(2), np.zeros(1, "f4"),
                   torch.zeros(1), torch.zeros(1, 1), torch.zeros(1, dtype=torch.bfloat16), torch.float32, torch.float64,
-                  nn.functional.relu, nn.functional.gelu, np.negative, np.array([None]), np.datetime64("2020")]  # fmt: skip
+                  nn.functional.relu, nn.functional.gelu, np.negative, np.array([None]),
+                  np.ma.array([1.0], mask=[0]), np.ma.array([1.0], mask=[1]), np.datetime64("2020")]  # fmt: skip
         assert len({fingerprint(value) for value in values}) == len(values)
+
+    def test_unreadable(self):
+        def empty():
+            def inner():
+                return later
+
+            return inner
+            later = 1
+
+        for value, label in ((empty(), "builtins.function"), (torch.zeros(3).to_sparse(), "torch.Tensor")):
+            with pytest.raises(
+                TypeError, match=rf"^cache needs to know .* but {label} cannot be read \(.*\); leave it"
+            ):
+                fingerprint(value)
 
     def test_what_refers_to_itself(self):
         loop = [1]
@@ -578,6 +809,11 @@ class Wide(nn.Module):
         return x.new_ones(1, len(x))
 
 
+class Parts(nn.Module):
+    def forward(self, x):
+        return [x, x[:, :2]]
+
+
 class Overflows(nn.Module):
     def forward(self, x):
         return torch.where(torch.arange(len(x))[:, None] == 1, torch.inf, x)
@@ -589,6 +825,12 @@ class Overflows(nn.Module):
         (lambda: cpu(nn.Linear(3, 2), method="forwrad"), np.ones((2, 3)), ValueError, "Linear has no method 'forwrad'; did you mean 'forward'?"),
         (lambda: FrozenEncoder(nn.Linear(3, 2), device="gpu"), np.ones((2, 3)), ValueError, "device must be 'auto', 'cpu', 'cuda', 'cuda:1', 'mps' or the like. Got 'gpu'."),
         (lambda: cpu(nn.Linear(3, 2)), {"image": np.ones((2, 3))}, TypeError, "FrozenEncoder takes the items of one modality. Got a mapping of modalities; use it inside ModalityTransformer({'image': FrozenEncoder(...)})."),
+        (lambda: FrozenEncoder(nn.Linear(3, 2), device="meta"), np.ones((2, 3)), ValueError, "device='meta' cannot be used here (Cannot copy out of meta tensor; no data!); use 'auto' or 'cpu'."),
+        (lambda: cpu(nn.Linear(3, 2)), np.array(1.0), TypeError, "FrozenEncoder takes a sequence with one item per row. Got a 0-d ndarray."),
+        (lambda: cpu(nn.Linear(3, 2)), np.ma.array([[1]], mask=[[1]]), ValueError, "X is a masked array of int64, which cannot hold NaN; make it one of floats, or an object array with None where it is masked."),
+        (lambda: cpu(nn.Linear(3, 2), preprocess=tuple, batched=True), np.ones((2, 3)), ValueError, "preprocess must return, with batched=True, one row per item, here 2, in a tensor or a list, or a mapping. Got tuple of 2."),
+        (lambda: cpu(nn.Linear(3, 2), preprocess=lambda rows: rows[:1], batched=True), np.ones((2, 3)), ValueError, "preprocess must return, with batched=True, one row per item, here 2, in a tensor or a list, or a mapping. Got list of 1."),
+        (lambda: cpu(Parts()), np.ones((2, 3)), TypeError, "The module must return a tensor, an array, a tuple or a mapping of them. Got list of parts that differ in shape; give pooling a function from the output to a tensor of shape (b, d)."),
         (lambda: cpu(nn.Linear(3, 2)), "a.png", TypeError, "FrozenEncoder takes a sequence with one item per row. Got str."),
         (lambda: cpu(nn.Linear(3, 2)), np.array([["a", "b"]]), ValueError, "FrozenEncoder takes one item per row. Got objects in an array of shape (1, 2)."),
         (lambda: cpu(nn.Linear(3, 2)), pd.DataFrame({"a": ["x"], "b": ["y"]}), ValueError, "FrozenEncoder takes one item per row. Got objects in an array of shape (1, 2)."),
@@ -614,14 +856,36 @@ def test_another_width_than_at_fit(rng):
         encoder.transform(rng.normal(size=(2, 4)))
 
 
-def test_widths_that_differ_between_items():
+@pytest.mark.parametrize("device", ["cuda:99", "mps"])
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="mps is there")
+def test_a_device_that_is_not_there(device):
+    with pytest.raises(ValueError, match=rf"^device='{device}' cannot be used here \(.*\); use 'auto' or 'cpu'\.$"):
+        FrozenEncoder(nn.Linear(3, 2), device=device).fit_transform(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_truncated_image_is_named(cached, paths, tmp_path):
+    big = tmp_path / "big.png"
+    Image.effect_noise((64, 64), 90).save(big)
+    big.write_bytes(big.read_bytes()[:2000])
+    message = (
+        f"Item 1 cannot be read from {str(big)!r} (OSError); repair the file, or put None in its place, which counts as "
+        "missing."
+    )
+    encoder = cpu(Tower(), preprocess=to_tensor, cache=tmp_path / "cache" if cached else None)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        encoder.fit_transform([Image.open(paths[0]), Image.open(big)])
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_widths_that_differ_between_items(cached, tmp_path):
     waves = np.array([np.ones(3), np.ones(4)], dtype=object)
     message = (
         "The module gives 3 features for some items and 4 for others; give pooling a function from its output to a tensor "
         "of shape (b, d)."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        cpu(nn.Identity(), batch_size=1).fit_transform(waves)
+        cpu(nn.Identity(), batch_size=1, cache=tmp_path if cached else None).fit_transform(waves)
 
 
 def test_missing_file_with_a_cache(tmp_path):

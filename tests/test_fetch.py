@@ -9,6 +9,7 @@ import os
 import shutil
 import tarfile
 import threading
+import warnings
 import wave
 import zipfile
 from itertools import chain
@@ -186,6 +187,29 @@ class TestFiles:
         with pytest.raises(ValueError, match=r"a.npz cannot be read as an npz file \(.*\); delete it\."):
             _fetch.read_npz(path, ["a"], "delete it.")
 
+    def test_an_npy_file(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.ones(2))
+        (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+        with pytest.raises(ValueError, match=r"a.npz cannot be read as an npz file \(.*\); delete it\."):
+            _fetch.read_npz(tmp_path / "a.npz", ["a"], "delete it.")
+
+    @pytest.mark.parametrize("fetch", [fetch_avmnist, fetch_coco, fetch_extrasensory])
+    def test_home_is_a_file(self, fetch, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OSError) as info:
+            fetch(tmp_path / "file")
+        assert message(info) == (
+            f"data_home must be a folder, but {tmp_path / 'file'} is a file; give the folder that it is in."
+        )
+
+    def test_a_folder_in_place_of_a_file(self, tmp_path):
+        with pytest.raises(OSError) as info:
+            _fetch.fetch_file(tmp_path, ["http://a/file.bin"])
+        assert (
+            message(info)
+            == f"{tmp_path} must be a file, but it is a folder; move it away, or put http://a/file.bin in its place."
+        )
+
     def test_default_home(self, monkeypatch, tmp_path):
         monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
         assert _fetch.resolve_home(None) == tmp_path / "sklearn_aecf"
@@ -208,6 +232,18 @@ def small_clips():
     rng = np.random.default_rng(1)
     keys = [(d, s, t) for t in (1, 0) for s in SPEAKERS for d in range(10)]
     return {key: (rng.standard_normal(rng.integers(800, 9000)) * 5000).astype(np.int16) for key in keys}
+
+
+def clips_as_arrays():
+    clips = small_clips()
+    return {
+        "wave": np.concatenate(list(clips.values())),
+        "offsets": np.cumsum([0, *map(len, clips.values())]),
+        "digit": [d for d, _, _ in clips],
+        "speaker": [SPEAKERS.index(s) for _, s, _ in clips],
+        "take": [t for _, _, t in clips],
+        "speaker_names": SPEAKERS,
+    }
 
 
 def write_archive(home, clips, rate=8000):
@@ -296,17 +332,51 @@ class TestAVMNIST:
         expected = fetch_avmnist(small).data
         (small / "avmnist.npz").unlink()
         (small / "free-spoken-digit-dataset-1.0.10.tar.gz").unlink()
-        clips = small_clips()
-        np.savez(
-            small / "fsdd_wav.npz",
-            wave=np.concatenate(list(clips.values())),
-            offsets=np.cumsum([0, *map(len, clips.values())]),
-            digit=[d for d, _, _ in clips],
-            speaker=[SPEAKERS.index(s) for _, s, _ in clips],
-            take=[t for _, _, t in clips],
-            speaker_names=SPEAKERS,
-        )
+        np.savez(small / "fsdd_wav.npz", **clips_as_arrays())
         assert fetch_avmnist(small).data == expected
+
+    @pytest.mark.parametrize(
+        "name, change",
+        [
+            ("offsets", lambda offsets: offsets[:-1]),
+            ("offsets", lambda offsets: offsets[::-1]),
+            ("offsets", lambda offsets: offsets[:0]),
+            ("wave", lambda wave: wave[:1000]),
+            ("wave", lambda wave: wave.astype(float)),
+            ("digit", lambda digit: digit[:-1]),
+            ("speaker", lambda speaker: speaker + 6),
+        ],
+    )
+    def test_damaged_arrays_of_clips(self, small, name, change):
+        arrays = clips_as_arrays()
+        arrays[name] = change(np.asarray(arrays[name]))
+        np.savez(small / "fsdd_wav.npz", **arrays)
+        with pytest.raises(ValueError, match=r"fsdd_wav.npz cannot be read \(.*\); replace it by"):
+            fetch_avmnist(small)
+        assert not (small / "avmnist.npz").exists()
+
+    @pytest.mark.parametrize(
+        "name, change, sentence",
+        [
+            ("y", lambda y: y[:-1], r"should hold image_pca of shape \(159, 4\), but it is \(160, 4\)"),
+            ("audio_bank", np.ravel, r"should hold audio_bank of shape \(640, 40, 32\), but it is \(819200,\)"),
+            ("audio_index", lambda index: index + 640, "should hold audio_index from 0 to 639, but has others"),
+        ],
+    )
+    def test_damaged_build(self, small, name, change, sentence):
+        fetch_avmnist(small)
+        stored = dict(np.load(small / "avmnist.npz"))
+        np.savez(small / "avmnist.npz", **{**stored, name: change(stored[name])})
+        with pytest.raises(ValueError, match=rf"avmnist.npz {sentence}; delete it, so that it is built again\.$"):
+            fetch_avmnist(small)
+
+    def test_wrong_labels(self, small):
+        mnist = dict(np.load(small / "mnist.npz"))
+        np.savez(small / "mnist.npz", **{**mnist, "y_test": mnist["y_test"] + 3})
+        with pytest.raises(
+            ValueError, match=r"mnist.npz should hold labels from 0 to 9, but has others; replace it by"
+        ):
+            fetch_avmnist(small)
 
     def test_subset_and_pixels(self, small):
         digits = fetch_avmnist(small)
@@ -354,6 +424,11 @@ class TestAVMNIST:
                 {"random_state": None},
                 "random_state must be an integer from 0 up, so that the build is kept. Got None.",
             ),
+            (
+                {"random_state": True},
+                "random_state must be an integer from 0 up, so that the build is kept. Got True.",
+            ),
+            ({"image": ["pca"]}, "image must be 'pca' or 'pixels'. Got ['pca']."),
         ],
     )
     def test_unknown_options(self, tmp_path, option, sentence):
@@ -528,6 +603,26 @@ class TestExtraSensory:
         with pytest.raises(ValueError, match=r"features_labels.zip cannot be read \(File is not a zip file\); replace"):
             fetch_extrasensory(users)
 
+    def test_folds_that_failed_are_fetched_later(self, users, monkeypatch):
+        with zipfile.ZipFile(users / "ExtraSensory.per_uuid_features_labels.zip", "w") as archive:
+            for path in users.glob("*.gz"):
+                archive.write(path, path.name)
+                path.unlink()
+        nowhere = (users / "nowhere.zip").as_uri()
+        monkeypatch.setattr(_extrasensory, "_FOLDS_URLS", [nowhere])
+        with pytest.warns(
+            UserWarning, match="^fold is None, as cv5Folds.zip could not be downloaded from .*; download"
+        ):
+            assert fetch_extrasensory(users, n_retries=1).fold is None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fetch_extrasensory(users, return_X_y=True)
+            assert fetch_extrasensory(users, download_if_missing=False).fold is None
+        with zipfile.ZipFile(users / "folds.zip", "w") as archive:
+            archive.writestr("cv_5_folds/fold_3_test_android_uuids.txt", "AA\n")
+        monkeypatch.setattr(_extrasensory, "_FOLDS_URLS", [(users / "folds.zip").as_uri()])
+        assert_array_equal(fetch_extrasensory(users).fold, [3, -1, -1, -1])
+
     @pytest.mark.filterwarnings("ignore:No training row has")
     def test_fits(self, users):
         for path in list(users.glob("[BC]*.gz")):
@@ -674,16 +769,58 @@ class TestCOCO:
         path.write_text('{"images": []}')
         with pytest.raises(ValueError) as info:
             fetch_coco(tmp_path)
-        assert message(info) == f"{path} has no entry 'annotations'; unpack it again from {archive}."
+        assert message(info) == (
+            f"{path} is not as MS-COCO publishes it (no 'categories'); unpack it again from {archive}."
+        )
         path.write_text("[1, 2")
         with pytest.raises(ValueError, match=r"instances_val2017.json cannot be read as JSON \(.*\); unpack it again"):
             fetch_coco(tmp_path)
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(
+            ValueError, match=r"instances_val2017.json cannot be read as JSON \(.*Is a directory.*\); unp"
+        ):
+            fetch_coco(tmp_path)
+
+    @pytest.mark.parametrize(
+        "kind, change, reason",
+        [
+            ("instances", {"annotations": [{"image_id": 1, "category_id": 7}]}, "no 7"),
+            ("instances", {"annotations": [{"image_id": 1}]}, "no 'category_id'"),
+            ("instances", {"images": None}, "'NoneType' object is not iterable"),
+            ("instances", {"images": [{"id": 1}]}, "no 'file_name'"),
+            ("instances", {"images": [{"id": 1, "file_name": "a.jpg"}] * 2}, "two images have one id"),
+            ("instances", {"images": [{"id": "a", "file_name": "a.jpg"}]}, "invalid literal .*"),
+            ("captions", {"annotations": None}, "'NoneType' object is not iterable"),
+            ("captions", {"annotations": [{"id": 1, "image_id": 1, "caption": None}]}, "'NoneType' object has no .*"),
+        ],
+    )
+    def test_another_content(self, tmp_path, kind, change, reason):
+        write_coco(tmp_path)
+        path = tmp_path / "annotations" / f"{kind}_val2017.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        with pytest.raises(ValueError, match=rf"^{path} is not as MS-COCO publishes it \({reason}\); unpack it again"):
+            fetch_coco(tmp_path)
+
+    def test_trimmed_to_some_images(self, tmp_path):
+        write_coco(tmp_path)
+        path = tmp_path / "annotations" / "instances_val2017.json"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({**content, "images": [image for image in content["images"] if image["id"] > 1]}))
+        seen = fetch_coco(tmp_path)
+        assert seen.image_ids.tolist() == [2, 3]
+        assert_array_equal(seen.target, [[0, 0], [1, 1]])
 
     @pytest.mark.parametrize(
         "option, sentence",
         [
             ({"subset": "test"}, "subset must be 'val' or 'train'. Got 'test'."),
             ({"year": "2017"}, "year must be 2014 or 2017. Got '2017'."),
+            ({"year": 2017.0}, "year must be 2014 or 2017. Got 2017.0."),
+            (
+                {"subset": np.array(["val", "train"])},
+                f"subset must be 'val' or 'train'. Got {np.array(['val', 'train'])!r}.",
+            ),
             ({"caption": "all"}, "caption must be 'first' or 'joined'. Got 'all'."),
         ],
     )

@@ -64,18 +64,49 @@ def as_array(value, name):
         if str(value.dtype) == "torch.bfloat16":
             value = value.float()
         return value.numpy()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ma.MaskedArray):
+        array = unmasked(value, f"Modality {name!r}")
+    elif isinstance(value, np.ndarray):
         array = value
     else:
-        try:
-            array = np.asarray(value)
-        except ValueError:
-            raise ValueError(
-                f"Modality {name!r} has rows of different lengths; give every row the same number of features."
-            ) from None
+        array = _listed(value, name)
     if array.ndim == 0:
         raise TypeError(f"Modality {name!r} must be an array with one row per sample. Got {type(value).__name__}.")
     return array
+
+
+def _listed(value, name):
+    """A list or another sequence as an array; its text and pictures stay the objects they are."""
+    if isinstance(value, list | tuple) and any(map(_is_picture, value)):
+        array = np.empty(len(value), dtype=object)
+        for row, item in enumerate(value):  # numpy would open the pictures on assignment of all
+            array[row] = item
+        return array
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"Modality {name!r} has rows of different lengths; give every row the same number of features, or pass raw "
+            "items, for a FrozenEncoder, as a 1-D object array."
+        ) from None
+    # Among text NaN and None became text as well.
+    return np.asarray(value, dtype=object) if array.dtype.kind in "US" else array
+
+
+def _is_picture(item):
+    return hasattr(item, "__array_interface__") and not hasattr(item, "shape")
+
+
+def unmasked(array, what):
+    """Values of a masked array with NaN where it is masked; `what` begins the sentence that refuses one."""
+    if array.dtype.kind == "f":
+        return array.filled(np.nan)
+    if not np.ma.is_masked(array):
+        return array.data
+    raise ValueError(
+        f"{what} is a masked array of {array.dtype}, which cannot hold NaN; make it one of floats, or an object array "
+        "with None where it is masked."
+    )
 
 
 def missing_rows(array):

@@ -27,7 +27,8 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     Images (as paths, Pillow images or arrays), text, waveforms: whatever the module takes, from torchvision, timm,
     Hugging Face, sentence-transformers or your own code. The module runs in evaluation and without gradients; its
-    weights, buffers and training flags are afterwards what they were. Missing items become rows of NaN.
+    weights, buffers and training flags are afterwards what they were. Modules given as `load`, `preprocess` or
+    `pooling` are in evaluation meanwhile, too. Missing items become rows of NaN.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     load : {"auto", "image"}, callable or None, default="auto"
         What becomes of an item that is a str or a path. ``"image"`` opens the file with Pillow, as RGB. ``"auto"``
         does so for path objects and for a str with the ending of an image file (``.jpg``, ``.png``, ...); any other
-        str is text. A function gets the path and returns the item, e.g. a waveform. None opens nothing.
+        str is text. A function gets the path and returns the item, e.g. a waveform, or an image of more than 8 bits
+        a channel, scaled to what the module takes; ``"image"`` and ``"auto"`` refuse those. None opens nothing.
     preprocess : callable, default=None
         What turns items into input of the module, e.g. a torchvision transform or a Hugging Face tokenizer. Without
         it, arrays of equal shapes are stacked, and text and images are handed over as a list.
@@ -71,10 +73,12 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     Raises
     ------
     ValueError
-        If a file cannot be read, items of a batch differ in shape, the module's output cannot be pooled or is not
-        finite, or its width is not that of `fit`.
+        If a file cannot be read, the device is not there, items of a batch differ in shape, the module's output cannot
+        be pooled or is not finite, or its width is not that of `fit`.
     TypeError
         If X holds several modalities, or something that `cache` cannot tell apart.
+    OSError
+        If `cache` cannot be written to.
     ImportError
         If Pillow or, for the progress bar, tqdm is missing.
 
@@ -84,12 +88,13 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     Notes
     -----
-    An item is missing where it is None, NaN, NA or NaT, or an array of NaN alone.
+    An item is missing where it is None, NaN, NA or NaT, or an array or list of NaN alone.
 
-    Features in the cache are found by the content of the item (of a file: its bytes, wherever it lies and whatever it
-    is called) together with everything they depend on: weights and settings of the module, `method`, `load`,
-    `preprocess`, `batched` and `pooling`, functions by their code, packages by their version. The weights are read
-    for that once per call, at about 3 seconds a gigabyte. Processes may share a folder; nothing is deleted from it.
+    Features in the cache are found by the content of the item (of an image file: its bytes, wherever it lies and
+    whatever it is called; with a function as `load`: what that returns, so it opens every item) together with
+    everything they depend on: weights and settings of the module, `method`, `load`, `preprocess`, `batched` and
+    `pooling`, functions by their code, packages by their version. The weights are read for that once per call, at about
+    3 seconds a gigabyte. Processes may share a folder; nothing is deleted from it.
 
     Floating input is cast to the dtype of the module's weights; integers stay integers. Features are float32.
 
@@ -237,6 +242,8 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             rows = store.load(keys)
         todo = {key: position for key, position in zip(keys, positions.tolist(), strict=True) if key not in rows}
         if todo:
+            if store is not None:
+                store.check_writable()
             try:
                 self._run(reader, items, todo, rows, store)
             finally:
@@ -256,7 +263,7 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Encode the items of `todo` (key to position) in batches, into `rows` and the store."""
         device = encoder_device(self.module, self.device)
         keys = list(todo)
-        with self._progress(len(keys)) as progress, frozen(self.module, device):
+        with self._progress(len(keys)) as progress, frozen(self.module, device, self._helpers()):
             for start in range(0, len(keys), self.batch_size):
                 some = keys[start : start + self.batch_size]
                 features = self._features(reader, items, [todo[key] for key in some], device)
@@ -289,15 +296,20 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             )
         return features
 
+    def _helpers(self):
+        """Modules besides the encoder's that are called, and so set to evaluation."""
+        return [value for value in (self.load, self.preprocess, self.pooling) if isinstance(value, nn.Module)]
+
     def _fingerprint(self):
         """What the features depend on besides the items."""
         return fingerprint(
-            [CACHE_FORMAT, self.module, self.method, self.load, self.preprocess, bool(self.batched), self.pooling]
+            [CACHE_FORMAT, self.module, self.method, self.load, self.preprocess, bool(self.batched), self.pooling],
+            evaluated=[part for root in (self.module, *self._helpers()) for part in root.modules()],
         )
 
     def _cache_folder(self):
         location = self.cache.location if isinstance(self.cache, joblib.Memory) else self.cache
-        return None if location is None else Path(location) / "frozen_encoder"
+        return None if location is None else Path(location).expanduser() / "frozen_encoder"
 
     @contextmanager
     def _progress(self, n_items):

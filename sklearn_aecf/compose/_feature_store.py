@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,7 +34,26 @@ class FeatureStore:
         self.folder = Path(folder)
         self.rows_a_file, self.seconds_a_file = rows_a_file, seconds_a_file
         self._waiting: list[tuple[bytes, np.ndarray]] = []
-        self._written = time.monotonic()
+        self._written, self._writes = time.monotonic(), True
+
+    def check_writable(self):
+        """Find out before the work whether its result can be kept.
+
+        Raises
+        ------
+        OSError
+            If it cannot.
+        """
+        probe = self.folder / f"{uuid.uuid4().hex}.part"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise OSError(
+                f"The cache folder {self.folder} cannot be written to ({error.strerror}); give cache another one, "
+                "or None."
+            ) from error
 
     def load(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
         """Those of the wanted rows that are there, by key."""
@@ -57,20 +77,35 @@ class FeatureStore:
     def flush(self):
         """Write the rows that wait."""
         self._written = time.monotonic()
-        if not self._waiting:
-            return
-        keys, rows = zip(*self._waiting, strict=True)
-        self._waiting = []
-        self.folder.mkdir(parents=True, exist_ok=True)
+        waiting, self._waiting = self._waiting, []
+        for width in {len(row) for _, row in waiting} if self._writes else ():
+            try:
+                self._write([(key, row) for key, row in waiting if len(row) == width])
+            except OSError as error:
+                self._writes = False
+                warnings.warn(
+                    f"Features could not be kept in {self.folder} ({error.strerror}), so a later call encodes these "
+                    "items again; make room there, or give cache another folder.",
+                    stacklevel=2,
+                )
+                return
+
+    def _write(self, some):
+        keys, rows = zip(*some, strict=True)
         path = self.folder / f"{uuid.uuid4().hex}.npz"
         unfinished = path.with_suffix(".part")
-        with open(unfinished, "wb") as file:
-            np.savez(
-                file,
-                keys=np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES),
-                rows=np.stack(rows).astype(np.float32, copy=False),
-            )
-        os.replace(unfinished, path)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(unfinished, "wb") as file:
+                np.savez(
+                    file,
+                    keys=np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES),
+                    rows=np.stack(rows).astype(np.float32, copy=False),
+                )
+            os.replace(unfinished, path)
+        finally:
+            if unfinished.exists():
+                unfinished.unlink()
 
 
 def _rows_of(path, wanted):

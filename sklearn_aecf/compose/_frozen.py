@@ -1,5 +1,6 @@
 """A torch module as a fixed function: set to evaluation for a call, its output pooled to one row per item."""
 
+import itertools
 import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 # Where the features are in the output of a Hugging Face model or a sentence-transformers one; the first that is there.
 OUTPUTS = ("image_embeds", "text_embeds", "sentence_embedding", "pooler_output", "last_hidden_state")
@@ -31,13 +33,18 @@ def encoder_device(module: nn.Module, device: str) -> torch.device:
             chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
             if chosen.type == "cpu" and torch.backends.mps.is_available():
                 chosen = torch.device("mps")
+    try:
+        torch.empty(0, device=chosen).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise ValueError(f"device={device!r} cannot be used here ({reason}); use 'auto' or 'cpu'.") from error
     if chosen.type == "cuda" and chosen.index is None:
         chosen = torch.device("cuda", torch.cuda.current_device())
     return chosen
 
 
 @contextmanager
-def frozen(module: nn.Module, device: torch.device):
+def frozen(module: nn.Module, device: torch.device, helpers=()):
     """A module in evaluation on a device, without gradients; afterwards all of it as it was.
 
     Training flags are set and put back one by one, parameters keep their identity, and what the module writes into
@@ -49,22 +56,27 @@ def frozen(module: nn.Module, device: torch.device):
     module : nn.Module
     device : torch.device
         Weights that are on an accelerator already, perhaps on several, stay there if it is one of these.
+    helpers : iterable of nn.Module, default=()
+        Modules called on the way, which are set to evaluation too, but stay on their device.
     """
     with _ONE_AT_A_TIME:
-        flags = [(part, part.training) for part in module.modules()]
+        flags = [(part, part.training) for root in (module, *helpers) for part in root.modules()]
         buffers = [(part, dict(part._buffers)) for part in module.modules()]
         places = {tensor.device for tensor in module.parameters()}
         spread = device in places and all(place.type != "cpu" for place in places)
         move = not spread and places != {device}
-        weights = [(parameter, parameter.data) for parameter in module.parameters()] if move else []
+        # A module may put other data into its own weights; what a lazy one has yet to make cannot be put back.
+        weights = [(parameter, parameter.data) for parameter in module.parameters() if not is_lazy(parameter)]
         cuda = [device] if device.type == "cuda" else []
         try:
             for part, _ in flags:
                 part.training = False
-            for parameter, data in weights:
-                parameter.data = data.to(device)
+            if move:
+                for parameter, data in weights:
+                    parameter.data = data.to(device)
             _use_copies(buffers, device if move else None)
-            with torch.random.fork_rng(devices=cuda), torch.inference_mode():
+            # Not inference mode: a tensor that the module keeps, such as positions, must be of use in training.
+            with torch.random.fork_rng(devices=cuda), torch.no_grad():
                 yield
         finally:
             for part, training in flags:
@@ -72,8 +84,10 @@ def frozen(module: nn.Module, device: torch.device):
             for parameter, data in weights:
                 parameter.data = data
             for part, kept in buffers:
-                part._buffers.clear()
-                part._buffers.update(kept)
+                for name in set(part._buffers.keys()) - kept.keys():
+                    del part._buffers[name]
+                for name, tensor in kept.items():  # one by one, which is all that TorchScript can do
+                    part._buffers[name] = tensor
 
 
 def _use_copies(buffers, device):
@@ -86,8 +100,9 @@ def _use_copies(buffers, device):
 
 
 def module_dtype(module: nn.Module) -> torch.dtype:
-    """The floating dtype that a module computes in, that of its first weights."""
-    floating = (tensor.dtype for tensor in module.parameters() if tensor.is_floating_point())
+    """The floating dtype that a module computes in, that of its first weights, else of its first buffer."""
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    floating = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
     return next(floating, torch.float32)
 
 
@@ -155,14 +170,15 @@ def _features_of(output, pooling):
 def _as_tensor(value):
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, list) and value and isinstance(value[0], Tensor):
-        return torch.stack(value)
     try:
+        if isinstance(value, list) and value and isinstance(value[0], Tensor):
+            return torch.stack(value)
         return torch.from_numpy(np.array(value, dtype=np.float32))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
+        parts = " of parts that differ in shape" if isinstance(value, list) else ""
         raise TypeError(
             "The module must return a tensor, an array, a tuple or a mapping of them. Got "
-            f"{type(value).__name__}; give pooling a function from the output to a tensor of shape (b, d)."
+            f"{type(value).__name__}{parts}; give pooling a function from the output to a tensor of shape (b, d)."
         ) from None
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from sklearn_aecf._data import missing_rows
-from sklearn_aecf._data._values import frame_to_array, is_frame
+from sklearn_aecf._data._values import frame_to_array, is_frame, unmasked
 from sklearn_aecf.compose._fingerprint import fingerprint
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # of Pillow: more than 8 bits, which RGB would cut off
 
 
 def optional_import(load, package, purpose):
@@ -49,16 +50,22 @@ def read_items(X):
         )
     if isinstance(X, str | bytes) or not hasattr(X, "__len__"):
         raise TypeError(f"FrozenEncoder takes a sequence with one item per row. Got {type(X).__name__}.")
+    if getattr(X, "ndim", 1) == 0:
+        raise TypeError(f"FrozenEncoder takes a sequence with one item per row. Got a 0-d {type(X).__name__}.")
     if is_frame(X):
         X = frame_to_array(X)
     elif not isinstance(X, list | tuple | np.ndarray | torch.Tensor):
         X = X.to_list() if hasattr(X, "to_list") else list(X)
+    if isinstance(X, np.ma.MaskedArray):
+        X = unmasked(X, "X")
     if isinstance(X, np.ndarray) and X.dtype.kind not in "biufc":
         if X.size != len(X):
             raise ValueError(f"FrozenEncoder takes one item per row. Got objects in an array of shape {X.shape}.")
         X = X.reshape(-1).astype(object)
     if isinstance(X, np.ndarray) and X.dtype.kind in "biufc":
         return X, ~missing_rows(X)
+    if any(isinstance(item, np.ma.MaskedArray) for item in X):
+        X = [unmasked(item, f"Item {i}") if isinstance(item, np.ma.MaskedArray) else item for i, item in enumerate(X)]
     return X, np.array([not _is_missing(item) for item in X], dtype=bool)
 
 
@@ -71,7 +78,7 @@ def _is_missing(item):
         array = np.asarray(item) if isinstance(item, np.ndarray) else item
         floating = array.dtype.kind == "f" if isinstance(item, np.ndarray) else array.is_floating_point()
         return bool(floating and (array != array).all())
-    return False
+    return isinstance(item, list | tuple) and bool(item) and all(map(_is_missing, item))
 
 
 class ItemReader:
@@ -87,9 +94,9 @@ class ItemReader:
         self.load, self.preprocess, self.batched = load, preprocess, batched
 
     def key(self, item, position) -> bytes:
-        """Sixteen bytes of an item's content; of a file the bytes in it, wherever it lies."""
-        if not self._is_file(item) or (callable(self.load) and not os.path.isfile(item)):
-            return fingerprint(item)
+        """Sixteen bytes of an item's content; of an image file the bytes in it, wherever it lies."""
+        if not self._is_file(item) or callable(self.load):  # which may read a folder, or a second file
+            return fingerprint(self._opened(item, position))
         try:
             with open(item, "rb") as file:
                 return blake2b(file.read(), digest_size=16, person=b"file").digest()
@@ -105,7 +112,13 @@ class ItemReader:
             prepared = self.preprocess(opened)
             if isinstance(prepared, Mapping):
                 return {name: _stacked(value) if _is_rows(value) else value for name, value in prepared.items()}
-            return prepared if isinstance(prepared, torch.Tensor) else _stacked(list(prepared))
+            n_rows = len(prepared) if _has_length(prepared) else None
+            if n_rows != len(items) or isinstance(prepared, tuple):
+                raise ValueError(
+                    f"preprocess must return, with batched=True, one row per item, here {len(items)}, in a tensor or a "
+                    f"list, or a mapping. Got {type(prepared).__name__}{'' if n_rows is None else f' of {n_rows}'}."
+                )
+            return prepared if isinstance(prepared, torch.Tensor) else _stacked(prepared)
         return _stacked([self._prepared(item, position) for item, position in zip(opened, positions, strict=True)])
 
     def _prepared(self, item, position):
@@ -131,34 +144,46 @@ class ItemReader:
         return self.load != "auto" or item.lower().endswith(IMAGE_SUFFIXES)
 
     def _opened(self, item, position):
-        if not self._is_file(item):
-            return item
-        open_file = self.load if callable(self.load) else _rgb_image
+        is_file = self._is_file(item)
         try:
-            return open_file(item)
+            if type(item).__module__.startswith("PIL."):
+                item.load()  # Pillow reads the pixels when they are needed
+            opened = (self.load if callable(self.load) else _image)(item) if is_file else item
         except ImportError:
             raise
         except Exception as error:
             raise self._unreadable(item, position, error) from error
+        if is_file and not callable(self.load) and opened.mode in DEEP_MODES:
+            raise ValueError(
+                f"Item {position} in {str(item)!r} holds values of more than 8 bits (mode {opened.mode}); give load a "
+                "function that scales them."
+            )
+        return opened
 
     def _unreadable(self, item, position, error):
-        text = "; text that looks like a path needs load=None" if self.load == "auto" else ""
+        is_text = self.load == "auto" and isinstance(item, str)
+        text = "; text that looks like a path needs load=None" if is_text else ""
+        source = str(getattr(item, "filename", item))  # of a Pillow image the file that it was opened from
         return ValueError(
-            f"Item {position} cannot be read from {str(item)!r} ({type(error).__name__}); repair the file, or put None "
+            f"Item {position} cannot be read from {source!r} ({type(error).__name__}); repair the file, or put None "
             f"in its place, which counts as missing{text}."
         )
 
 
-def _rgb_image(path):
+def _image(path):
     image_module = optional_import(_pillow, "Pillow", "open images")
     with image_module.open(path) as image:
-        return image.convert("RGB")
+        return image.copy() if image.mode in DEEP_MODES else image.convert("RGB")
 
 
 def _pillow():
     from PIL import Image
 
     return Image
+
+
+def _has_length(value):
+    return hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
 
 
 def _is_rows(value):

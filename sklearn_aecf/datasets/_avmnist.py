@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import Bunch
 
 from sklearn_aecf._data import MultimodalData
-from sklearn_aecf.datasets._fetch import DAMAGED, fetch_file, read_npz, resolve_home, save_npz
+from sklearn_aecf.datasets._fetch import DAMAGED, fetch_file, is_one_of, read_npz, resolve_home, save_npz
 from sklearn_aecf.datasets._load import _description
 
 _MNIST_URLS = ["https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"]
@@ -73,7 +73,8 @@ def fetch_avmnist(
     subset : {"all", "train", "validation", "test"}, default="all"
         Rows: 70,000, 55,000, 5,000 or 10,000.
     image : {"pca", "pixels"}, default="pca"
-        The four components, or the 784 pixels that they draw (float32, 0 black to 1 white).
+        The four components, or the 784 pixels that they draw (float32; 0 is black and 1 white, but four components
+        overshoot, from -0.56 to 1.43).
     random_state : int, default=0
         Seed of the noise and of which clip goes with which image. Another seed builds other data, kept as
         ``avmnist_<seed>.npz``.
@@ -127,6 +128,7 @@ def fetch_avmnist(
     path = home / ("avmnist.npz" if random_state == 0 else f"avmnist_{random_state}.npz")
     if path.exists():
         stored = read_npz(path, _ARRAYS, "delete it, so that it is built again.")
+        _check_stored(path, stored)
     else:
         transfer = {"download_if_missing": download_if_missing, "n_retries": n_retries, "delay": delay}
         stored = _build(_read_mnist(home, **transfer), _read_fsdd(home, **transfer), random_state)
@@ -153,10 +155,29 @@ def fetch_avmnist(
 
 def _check_options(subset, image, random_state):
     for name, value, known in (("subset", subset, ("all", *_SPLITS)), ("image", image, ("pca", "pixels"))):
-        if value not in known:
+        if not is_one_of(value, known):
             raise ValueError(f"{name} must be {', '.join(map(repr, known[:-1]))} or {known[-1]!r}. Got {value!r}.")
-    if not isinstance(random_state, numbers.Integral) or random_state < 0:
+    if not isinstance(random_state, numbers.Integral) or isinstance(random_state, bool) or random_state < 0:
         raise ValueError(f"random_state must be an integer from 0 up, so that the build is kept. Got {random_state!r}.")
+
+
+def _check_stored(path, stored):
+    n_rows, n_clips = stored["y"].size, len(np.atleast_1d(stored["bank_speaker"]))
+    shapes = {"image_pca": (n_rows, _N_COMPONENTS), "pca_components": (_N_COMPONENTS, 784), "pca_mean": (784,)}
+    shapes |= dict.fromkeys(("y", "split", "audio_index"), (n_rows,))
+    shapes |= dict.fromkeys(("bank_speaker", "bank_snr_db"), (n_clips,))
+    shapes |= {"audio_bank": (n_clips, _N_MELS, _N_FRAMES), "speaker_names": (6,)}
+    for name, expected in shapes.items():
+        if stored[name].shape != expected:
+            raise ValueError(
+                f"{path} should hold {name} of shape {expected}, but it is {stored[name].shape}; delete it, so that "
+                "it is built again."
+            )
+    for name, end in (("split", 3), ("audio_index", n_clips), ("bank_speaker", 6)):
+        if not np.isin(stored[name], np.arange(end)).all():
+            raise ValueError(
+                f"{path} should hold {name} from 0 to {end - 1}, but has others; delete it, so that it is built again."
+            )
 
 
 def _modalities(stored, rows, image):
@@ -193,6 +214,8 @@ def _read_mnist(home, **transfer):
     expected = ((train, 28, 28), (train,), (test, 28, 28), (test,))
     if found != expected:
         raise ValueError(f"{path} should hold arrays of shapes {expected}, but they are {found}; {remedy}")
+    if not np.isin(np.concatenate([mnist["y_train"], mnist["y_test"]]), np.arange(10)).all():
+        raise ValueError(f"{path} should hold labels from 0 to 9, but has others; {remedy}")
     return mnist
 
 
@@ -201,16 +224,13 @@ def _read_fsdd(home, **transfer):
     path = home / "fsdd_wav.npz"
     remedy = f"replace it by {_FSDD_URLS[0]}, named {_FSDD_ARCHIVE}."
     if path.exists():
-        stored = read_npz(path, ["wave", "offsets", "digit", "speaker", "take", "speaker_names"], remedy)
-        waves = np.split(stored["wave"], stored["offsets"][1:-1])
-        names = zip(stored["digit"], stored["speaker_names"][stored["speaker"]], stored["take"], strict=True)
-        clips = {(int(d), str(s), int(t)): clip for (d, s, t), clip in zip(names, waves, strict=True)}
+        read = _read_arrays
     else:
-        path = fetch_file(home / _FSDD_ARCHIVE, _FSDD_URLS, **transfer)
-        try:
-            clips = _read_archive(path)
-        except (*DAMAGED, tarfile.TarError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); {remedy}") from error
+        path, read = fetch_file(home / _FSDD_ARCHIVE, _FSDD_URLS, **transfer), _read_archive
+    try:
+        clips = read(path)
+    except (*DAMAGED, AttributeError, IndexError, TypeError, tarfile.TarError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); {remedy}") from error
     speakers = sorted({speaker for _, speaker, _ in clips})
     expected = {(d, s, t) for d in range(10) for s in speakers for t in range(_N_TAKES)}
     if set(clips) != expected or len(speakers) != 6 or not set(_TEST_SPEAKERS) <= set(speakers):
@@ -219,6 +239,17 @@ def _read_fsdd(home, **transfer):
             f"{len(clips)} clips of {len(speakers)} speakers; {remedy}"
         )
     return dict(sorted(clips.items()))
+
+
+def _read_arrays(path):
+    names = ["wave", "offsets", "digit", "speaker", "take", "speaker_names"]
+    with np.load(path, allow_pickle=False) as stored:
+        wave, offsets, digit, speaker, take, speaker_names = (stored[name] for name in names)
+    ends = (offsets[0], offsets[-1])
+    if ends != (0, len(wave)) or (np.diff(offsets) <= 0).any() or wave.dtype != np.int16 or wave.ndim != 1:
+        raise ValueError("offsets do not divide wave, 16-bit samples, into clips")
+    clips = zip(digit, speaker_names[speaker], take, np.split(wave, offsets[1:-1]), strict=True)
+    return {(int(d), str(s), int(t)): clip for d, s, t, clip in clips}
 
 
 def _read_archive(path):
@@ -230,7 +261,7 @@ def _read_archive(path):
             if not found or not member.isfile():
                 continue
             rate, samples = wavfile.read(io.BytesIO(archive.extractfile(member).read()))
-            if rate != _RATE or samples.dtype != np.int16 or samples.ndim != 1:
+            if rate != _RATE or samples.dtype != np.int16 or samples.ndim != 1 or not samples.size:
                 raise ValueError(f"{member.name} is not 16-bit mono at {_RATE} Hz")
             clips[int(found[1]), found[2], int(found[3])] = samples
     return clips

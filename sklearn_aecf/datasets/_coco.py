@@ -2,12 +2,13 @@
 
 import json
 import os
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_aecf._data import MultimodalData
-from sklearn_aecf.datasets._fetch import resolve_home
+from sklearn_aecf.datasets._fetch import is_one_of, resolve_home
 from sklearn_aecf.datasets._load import _description
 
 _BASE_URL = "http://images.cocodataset.org"
@@ -67,29 +68,30 @@ def fetch_coco(data_home, *, subset="val", year=2017, caption="first", return_X_
         ("year", year, (2014, 2017)),
         ("caption", caption, ("first", "joined")),
     ):
-        if value not in known:
+        if not is_one_of(value, known):
             raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}. Got {value!r}.")
     home, edition = resolve_home(data_home), f"{subset}{year}"
-    instances = _annotations(home, "instances", edition, ("images", "annotations", "categories"))
-    captions = _annotations(home, "captions", edition, ("annotations",))
-    images = sorted(instances["images"], key=lambda image: image["id"])
-    row_of = {image["id"]: row for row, image in enumerate(images)}
-    target, names = _labels(instances, row_of)
-    data = MultimodalData(
-        {"image": _paths(home, edition, images), "caption": _captions(captions["annotations"], row_of, caption)}
-    )
+    with _annotations(home, "instances", edition) as instances:
+        row_of, files = _images(instances["images"])
+        target, names = _labels(instances, row_of)
+        image_ids = np.array([*row_of], dtype=np.int64)
+    with _annotations(home, "captions", edition) as captions:
+        captions = _captions(captions["annotations"], row_of, caption)
+    data = MultimodalData({"image": _paths(home, edition, files), "caption": captions})
     if return_X_y:
         return data, target
     return Bunch(
         data=data,
         target=target,
         target_names=names,
-        image_ids=np.array([image["id"] for image in images], dtype=np.int64),
+        image_ids=image_ids,
         DESCR=_description("coco.rst"),
     )
 
 
-def _annotations(home, kind, edition, keys):
+@contextmanager
+def _annotations(home, kind, edition):
+    """The content of a file, and one sentence where it does not hold what is taken from it."""
     path = home / "annotations" / f"{kind}_{edition}.json"
     archive = f"{_BASE_URL}/annotations/annotations_trainval{edition[-4:]}.zip"
     try:
@@ -99,12 +101,23 @@ def _annotations(home, kind, edition, keys):
         raise OSError(
             f"{path} does not exist; download {archive} and unpack it in {home}, so that the file lies there."
         ) from None
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path} cannot be read as JSON ({error}); unpack it again from {archive}.") from error
-    lacking = [key for key in keys if not isinstance(content, dict) or key not in content]
-    if lacking:
-        raise ValueError(f"{path} has no entry {lacking[0]!r}; unpack it again from {archive}.")
-    return content
+    try:
+        yield content
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"{path} is not as MS-COCO publishes it ({reason}); unpack it again from {archive}."
+        ) from error
+
+
+def _images(images):
+    """The row of each image, in order of their id, and the names of their files."""
+    files = {image["id"]: str(image["file_name"]) for image in sorted(images, key=lambda image: image["id"])}
+    if len(files) != len(images):
+        raise ValueError("two images have one id")
+    return {number: row for row, number in enumerate(files)}, list(files.values())
 
 
 def _labels(instances, row_of):
@@ -113,20 +126,22 @@ def _labels(instances, row_of):
     column_of = {category["id"]: column for column, category in enumerate(categories)}
     target = np.zeros((len(row_of), len(categories)), dtype=np.int64)
     for outlined in instances["annotations"]:
-        target[row_of[outlined["image_id"]], column_of[outlined["category_id"]]] = 1
-    return target, np.array([category["name"] for category in categories])
+        row, column = row_of.get(outlined["image_id"]), column_of[outlined["category_id"]]
+        if row is not None:  # who trims a file to some images may leave the others' annotations
+            target[row, column] = 1
+    return target, np.array([str(category["name"]) for category in categories])
 
 
-def _paths(home, edition, images):
+def _paths(home, edition, files):
     folder = home / edition
     on_disk = set(os.listdir(folder)) if folder.is_dir() else set()
-    paths = np.full(len(images), None, dtype=object)
-    for row, image in enumerate(images):
-        if image["file_name"] in on_disk:
-            paths[row] = str(folder / image["file_name"])
-    if len(images) and not any(paths):
+    paths = np.full(len(files), None, dtype=object)
+    for row, name in enumerate(files):
+        if name in on_disk:
+            paths[row] = str(folder / name)
+    if files and not any(paths):
         raise OSError(
-            f"{folder} has none of the {len(images)} photographs, such as {images[0]['file_name']}; download "
+            f"{folder} has none of the {len(files)} photographs, such as {files[0]}; download "
             f"{_BASE_URL}/zips/{edition}.zip and unpack it in {home}."
         )
     return paths

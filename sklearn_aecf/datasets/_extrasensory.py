@@ -3,6 +3,7 @@
 import gzip
 import io
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _TABLES = "ExtraSensory.per_uuid_features_labels"
 _TABLES_URLS = [f"http://extrasensory.ucsd.edu/data/primary_data_files/{_TABLES}.zip"]
 _FOLDS_URLS = ["http://extrasensory.ucsd.edu/data/cv5Folds.zip"]
 _SUFFIX = ".features_labels.csv.gz"
+_FOLDS_GLOB = "cv_5_folds/fold_*.txt"
 _FOLD_NAME = re.compile(r"fold_(\d)_test_\w+_uuids\.txt$")
 
 _PREFIXES = {
@@ -46,7 +48,8 @@ def fetch_extrasensory(data_home=None, *, download_if_missing=True, return_X_y=F
         folds in its folder ``cv_5_folds`` or in ``cv5Folds.zip``. Without tables, ``extrasensory37.npz`` (37 users in
         one file) is read if it is there. The default is ``sklearn_aecf`` in scikit-learn's data home.
     download_if_missing : bool, default=True
-        Download both archives (215 MB) if there are no tables. If False, an error instead.
+        Download both archives (215 MB) if there are no tables, and that of the folds where only it is lacking, with a
+        warning if it cannot be had. If False, an error instead of the tables, and no folds.
     return_X_y : bool, default=False
         Return ``(data, target)`` only.
     n_retries : int, default=3
@@ -96,10 +99,10 @@ def fetch_extrasensory(data_home=None, *, download_if_missing=True, return_X_y=F
     elif compact.exists() and not archive.exists():
         life = _read_compact(compact)
     else:
-        transfer = {"download_if_missing": download_if_missing, "n_retries": n_retries, "delay": delay}
-        if not archive.exists():
-            fetch_file(archive, _TABLES_URLS, **transfer)
-            fetch_file(home / "cv5Folds.zip", _FOLDS_URLS, **transfer)
+        transfer = {"n_retries": n_retries, "delay": delay}
+        fetch_file(archive, _TABLES_URLS, download_if_missing=download_if_missing, **transfer)
+        if download_if_missing and not (return_X_y or list(home.glob(_FOLDS_GLOB))):
+            _fetch_folds(home, transfer)
         life = _joined(_archived_tables(archive))
     if return_X_y:
         return life.data, life.target
@@ -110,6 +113,13 @@ def fetch_extrasensory(data_home=None, *, download_if_missing=True, return_X_y=F
     life.feature_names = {name: life.data.feature_names(name) for name in life.data}
     life.DESCR = _description("extrasensory.rst")
     return life
+
+
+def _fetch_folds(home, transfer):
+    try:
+        fetch_file(home / "cv5Folds.zip", _FOLDS_URLS, **transfer)
+    except OSError as error:
+        warnings.warn(f"fold is None, as {error}", stacklevel=3)
 
 
 def _uuid(name):
@@ -200,7 +210,7 @@ def _positions(columns, place):
 def _official_folds(home):
     """The fold in which each user is tested, empty without the folds' files."""
     archive = home / "cv5Folds.zip"
-    texts = {path.name: path.read_text("ascii") for path in home.glob("cv_5_folds/fold_*.txt")}
+    texts = {path.name: path.read_text("ascii") for path in home.glob(_FOLDS_GLOB)}
     if not texts and archive.exists():
         try:
             with zipfile.ZipFile(archive) as folds:

@@ -1,6 +1,7 @@
 """What the fetchers share: downloads that resume and are verified, and files written whole or not at all."""
 
 import hashlib
+import numbers
 import os
 import tempfile
 import time
@@ -24,7 +25,15 @@ DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.err
 
 def resolve_home(data_home):
     """The folder of a data set: the one given, or ``sklearn_aecf`` in scikit-learn's data home."""
-    return Path(get_data_home()) / "sklearn_aecf" if data_home is None else Path(data_home).expanduser()
+    home = Path(get_data_home()) / "sklearn_aecf" if data_home is None else Path(data_home).expanduser()
+    if home.exists() and not home.is_dir():
+        raise NotADirectoryError(f"data_home must be a folder, but {home} is a file; give the folder that it is in.")
+    return home
+
+
+def is_one_of(value, known):
+    """Whether an option has a known value, of the type that it is documented with: 2017.0 is no year."""
+    return isinstance(value, str | numbers.Integral) and value in known
 
 
 def fetch_file(path, urls, *, sha256=None, download_if_missing=True, n_retries=3, delay=1.0):
@@ -55,6 +64,10 @@ def fetch_file(path, urls, *, sha256=None, download_if_missing=True, n_retries=3
     OSError
         If the file is not there and cannot or must not be downloaded, or is not the expected one.
     """
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{path} must be a file, but it is a folder; move it away, or put {urls[0]} in its place."
+        )
     if path.exists():
         return path
     if not download_if_missing:
@@ -153,7 +166,7 @@ def read_npz(path, names, remedy):
             arrays = {} if lacking else {name: stored[name] for name in names or stored.files}
     except FileNotFoundError:
         raise
-    except DAMAGED as error:
+    except (*DAMAGED, AttributeError, TypeError) as error:  # an npy file gives an array, which is no context
         raise ValueError(f"{path} cannot be read as an npz file ({error}); {remedy}") from error
     if lacking:
         raise ValueError(f"{path} has no array {lacking[0]!r}; {remedy}")
