@@ -18,6 +18,7 @@ DATA = {
 RATES = (0.0, 0.3, 0.5, 0.7)
 MEASURES = {"score", "nll", "brier", "ece", "subsets_mean", "subsets_worst", "gate_entropy", "gate_entropy_std"}
 OURS, PLAIN = "AECF", "gated fusion"
+BASE = "every mechanism on"
 SHOWN = (OURS, PLAIN, "boosting + masked copies", "late fusion, logistic", "concatenation + modality dropout")
 
 
@@ -131,23 +132,29 @@ def bars(measured):
 
 
 def ablation_table(measured):
-    """Difference of each variant to the default, paired by data set and seed, averaged over the drop rates."""
+    """Difference of each variant to the base, paired by data set and seed."""
+    columns = [("score", rate) for rate in RATES] + [("nll", rate) for rate in (0.0, 0.5)] + [("ece", 0.5)]
     body = []
     for model in measured.models:
-        cells = [model]
-        for measure in ("score", "nll", "ece"):
-            differences = []
-            for data in measured.data:
-                default = [measured.seeds(data, "default", rate, measure) for rate in RATES]
-                variant = [measured.seeds(data, model, rate, measure) for rate in RATES]
-                for seed in set(default[0]) & set(variant[0]):
-                    differences.append(np.mean([v[seed] - d[seed] for v, d in zip(variant, default, strict=True)]))
-            mean, error = np.mean(differences), np.std(differences, ddof=1) / np.sqrt(len(differences))
+        if model == BASE:
+            continue
+        pairs = [(data, seed) for data in measured.data for seed in measured.seeds(data, model, max(RATES), "score")]
+        cells = [model, str(len(pairs))]
+        for measure, rate in columns:
             scale = 1 if measure == "nll" else 100
-            cells.append("0" if model == "default" else f"{scale * mean:+.2f} ± {scale * error:.2f}")
-        body.append([*cells, str(len(differences))])
-    header = ["Variant", "score, points", "NLL", "ECE, points", "pairs"]
-    return header, body, "Variant minus default, on rows held out of the training rows, mean of the four drop rates"
+            differences = scale * np.array(
+                [
+                    measured.seeds(data, model, rate, measure)[seed] - measured.seeds(data, BASE, rate, measure)[seed]
+                    for data, seed in pairs
+                ]
+            )
+            error = differences.std(ddof=1) / np.sqrt(len(pairs))
+            digits = 3 if measure == "nll" else 1
+            cells.append(f"{differences.mean():+.{digits}f} ± {error:.{digits}f}")
+        body.append(cells)
+    names = {"score": "points", "nll": "NLL", "ece": "ECE, points"}
+    header = ["Variant", "pairs", *(f"{names[measure]}, drop {rate:g}" for measure, rate in columns)]
+    return header, body, f'Variant minus "{BASE}"; more points are better, less NLL and ECE are better'
 
 
 def gate_table(measured):
@@ -155,9 +162,9 @@ def gate_table(measured):
     body = []
     for data in measured.data:
         cells = [DATA[data]]
-        cells += [f"{measured.mean(data, 'default', 0.0, name):.3f}" for name in ("gate_entropy", "gate_entropy_std")]
+        cells += [f"{measured.mean(data, BASE, 0.0, name):.3f}" for name in ("gate_entropy", "gate_entropy_std")]
         constant, own = (
-            [measured.mean(data, model, rate, "score") for rate in RATES] for model in ("constant gate", "default")
+            [measured.mean(data, model, rate, "score") for rate in RATES] for model in ("constant gate", BASE)
         )
         cells.append(" / ".join(f"{100 * (c - o):+.1f}" for c, o in zip(constant, own, strict=True)))
         body.append(cells)

@@ -181,6 +181,13 @@ def agreement_loss(smaller: Tensor, expert: Tensor, kind: str, label_weight: Ten
     return torch.xlogy(p, p).sum(dim=-1) - (p * F.log_softmax(smaller, dim=-1)).sum(dim=-1)
 
 
-def cec_loss(smaller: Tensor, expert: Tensor, kind: str, label_weight: Tensor | None = None) -> Tensor:
-    """Contrastive expert calibration: `monotone_loss` plus `agreement_loss`."""
-    return monotone_loss(smaller, expert, kind) + agreement_loss(smaller, expert, kind, label_weight)
+def cec_loss(
+    smaller: Tensor,
+    expert: Tensor,
+    kind: str,
+    label_weight: Tensor | None = None,
+    monotone_weight: float = 1.0,
+) -> Tensor:
+    """Contrastive expert calibration: `agreement_loss` plus `monotone_weight` times `monotone_loss`."""
+    agreement = agreement_loss(smaller, expert, kind, label_weight)
+    return agreement if monotone_weight == 0 else agreement + monotone_weight * monotone_loss(smaller, expert, kind)

@@ -106,3 +106,13 @@ def test_agreement_skips_labels_that_nobody_reported():
     weight = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
     losses.agreement_loss(smaller, torch.rand(2, 3), "multilabel", weight).sum().backward()
     assert (smaller.grad[weight == 0] == 0).all() and (smaller.grad[weight > 0] != 0).all()
+
+
+def test_cec_weighs_its_monotone_part():
+    smaller, expert = torch.randn(2, 5, 3), torch.softmax(torch.randn(5, 3), dim=-1)
+    agreement = losses.agreement_loss(smaller, expert, "multiclass")
+    monotone = losses.monotone_loss(smaller, expert, "multiclass")
+    assert monotone.max() > 0
+    for weight in (0.0, 1.0, 0.5):
+        found = losses.cec_loss(smaller, expert, "multiclass", monotone_weight=weight)
+        assert_close(found, agreement + weight * monotone)

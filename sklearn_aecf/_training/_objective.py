@@ -31,7 +31,7 @@ class AECFObjective(nn.Module):
     ----------
     kind : {"multiclass", "multilabel"}
     n_modalities : int
-    entropy_weight, cec_weight : float
+    entropy_weight, cec_weight, monotone_weight : float
     masking : {"entropy", "uniform", "regret"} or None
     n_uncertainty_samples : int
         Stochastic passes where there is one member.
@@ -40,11 +40,12 @@ class AECFObjective(nn.Module):
     typical_spread: Tensor
     regret: Tensor
 
-    def __init__(self, kind, n_modalities, entropy_weight, cec_weight, masking, n_uncertainty_samples):
+    def __init__(self, kind, n_modalities, entropy_weight, cec_weight, monotone_weight, masking, n_uncertainty_samples):
         super().__init__()
         self.kind = kind
         self.entropy_weight = entropy_weight
         self.cec_weight = cec_weight
+        self.monotone_weight = monotone_weight
         # There is nothing to hide from a row with a single modality.
         self.masking = masking if n_modalities > 1 else None
         self.n_uncertainty_samples = n_uncertainty_samples
@@ -80,7 +81,8 @@ class AECFObjective(nn.Module):
             if codes is not None:
                 self.regret = update_regret(self.regret, codes, masked.detach().T)
             if self.cec_weight > 0:
-                cec = cec_loss(smaller, predicted.mean(dim=0), self.kind, label_weight).mean(dim=0)
+                expert = predicted.mean(dim=0)
+                cec = cec_loss(smaller, expert, self.kind, label_weight, self.monotone_weight).mean(dim=0)
                 loss = loss + self.cec_weight * cec
                 parts["cec_loss"] = cec
         parts["gate_entropy"] = evenness
