@@ -4,6 +4,8 @@ import csv
 import shutil
 from pathlib import Path
 
+import numpy as np
+from results_page import DATA, OURS, RATES, Measured
 from tables import as_rst
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -19,6 +21,7 @@ def write_page(folder):
     parts = [f"Measured on: {machine['case']}, {machine['name']}; training on one thread.\n"]
     body = [[row["case"], f"{float(row['figure']):.3g}", row["name"]] for row in bars]
     parts.append(as_rst(["Ratio (memory: MB)", "Reached", "Goal"], body, "Goals that were set before the measurements"))
+    parts.append(_accuracy())
     parts.append(_training([row for row in rows if row["section"] == "training"]))
     others = [row for row in rows if row["section"] not in ("machine", "bar", "training")]
     body = [
@@ -28,6 +31,21 @@ def write_page(folder):
     parts.append(as_rst(["Section", "Case", "What", "Median"], body, "Everything else"))
     (folder / "speed.rst").write_text("\n".join(parts), encoding="utf-8")
     shutil.copy(RESULTS / "speed.png", folder / "speed.png")
+
+
+def _accuracy():
+    """Scores of `AECFClassifier()` before the work on speed (commit e24663c) and after it, in the same script."""
+    before, after = Measured("before_speed.csv"), Measured("robustness.csv")
+    body = []
+    for data in before.data:
+        for rate in RATES:
+            key = data, OURS, rate, "score"
+            pairs = [(after.seeds(*key)[seed] - value) for seed, value in before.seeds(*key).items()]
+            error = np.std(pairs, ddof=1) / np.sqrt(len(pairs))
+            change = f"{100 * np.mean(pairs):+.2f} ± {100 * error:.2f}"
+            body.append([f"{DATA[data]}, drop {rate:g}", before.cell(*key), after.cell(*key), change])
+    header = ["Data", "before", "after", "difference, points"]
+    return as_rst(header, body, f"Accuracy before and after the work on speed, {len(pairs)} seeds")
 
 
 def _training(rows):
