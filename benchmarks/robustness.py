@@ -9,6 +9,7 @@ from the few in `baselines.py`; AECF and gated fusion have their defaults. DIR h
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from baselines import MODELS
 from joblib import parallel_config
 from protocol import RATES, at_drop_rate, fit, measures, over_subsets
 from records import Results
+from sklearn.utils.validation import has_fit_parameter
 from tasks import NAMES, tasks
 from tqdm import tqdm
 
@@ -32,7 +34,7 @@ def chosen_settings(name, make, candidates, task):
 
     def score(settings):
         model = make(**settings)
-        training = task if hasattr(model, "network") else _training_rows(task)
+        training = task if has_fit_parameter(model, "validation_set") else _training_rows(task)
         fit(model, training, seed=0)
         return np.mean([measures(y, model.predict_proba(view))["score"] for view in views])
 
@@ -41,7 +43,7 @@ def chosen_settings(name, make, candidates, task):
 
 def _training_rows(task):
     rows = ~task.is_validation
-    return type(task)(task.name, task.part, task.X[rows], task.y[rows], rows[rows], task.X_test, task.y_test)
+    return replace(task, X=task.X[rows], y=task.y[rows], is_validation=task.is_validation[rows])
 
 
 def run(data, seed, models, results, arguments):

@@ -1,13 +1,13 @@
 """The data sets of the benchmarks, split into rows to train on, to validate on and to test on."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from sklearn_aecf import MultimodalData
-from sklearn_aecf.datasets import load_handwritten, load_heart_disease
+from sklearn_aecf.datasets import fetch_avmnist, fetch_extrasensory, load_handwritten, load_heart_disease
 
 NAMES = ("avmnist", "extrasensory", "handwritten", "heart")
 
@@ -55,7 +55,7 @@ def tasks(name, seed, data_dir=None, *, on="test", max_train=MAX_TRAIN):
     name : {"avmnist", "extrasensory", "handwritten", "heart"}
     seed : int
     data_dir : path, default=None
-        Where `fetch_avmnist` and `fetch_extrasensory` find their files.
+        Where `fetch_avmnist` and `fetch_extrasensory` find their files; by default scikit-learn's data home.
     on : {"test", "validation"}
         What X_test is: the test rows, or rows held out of the others, for choices that must not see the test rows.
     max_train : int
@@ -81,15 +81,15 @@ def _splits(name, seed, data_dir):
     """Part, X, y, groups (or None) and the positions of the rows to train, validate and test on."""
     if name == "avmnist":
         bunch = _avmnist(data_dir)
-        rows = [np.flatnonzero(bunch["split"] == value) for value in (0, 1, 2)]
-        yield "official", bunch["X"], bunch["y"], bunch["speaker"], *rows
+        rows = [np.flatnonzero(bunch.split == value) for value in ("train", "validation", "test")]
+        yield "official", bunch.data, bunch.target, bunch.speakers, *rows
     elif name == "extrasensory":
         bunch = _extrasensory(data_dir)
         fold = seed % 5
-        train, test = np.flatnonzero(bunch["fold"] != fold), np.flatnonzero(bunch["fold"] == fold)
-        users = np.random.default_rng(seed).permutation(np.unique(bunch["user"][train]))
-        held_out = np.isin(bunch["user"][train], users[: len(users) // 6])
-        yield f"fold {fold}", bunch["X"], bunch["y"], bunch["user"], train[~held_out], train[held_out], test
+        train, test = np.flatnonzero(bunch.fold != fold), np.flatnonzero(bunch.fold == fold)
+        users = np.random.default_rng(seed).permutation(np.unique(bunch.groups[train]))
+        held_out = np.isin(bunch.groups[train], users[: len(users) // 6])
+        yield f"fold {fold}", bunch.data, bunch.target, bunch.groups, train[~held_out], train[held_out], test
     elif name == "handwritten":
         digits = load_handwritten()
         train, held_out = _share(np.flatnonzero(~digits.is_test), digits.target, 0.15, seed)
@@ -135,25 +135,5 @@ def _at_most(rng, rows, limit):
     return rows if len(rows) <= limit else np.sort(rng.choice(rows, limit, replace=False))
 
 
-_CACHE = {}
-
-
-def _avmnist(data_dir):
-    if "avmnist" not in _CACHE:
-        with np.load(Path(data_dir) / "avmnist.npz") as stored:
-            audio = (stored["audio_bank"].reshape(len(stored["audio_bank"]), -1) / np.float32(255)).astype(np.float32)
-            X = MultimodalData({"image": stored["image_pca"], "audio": audio[stored["audio_index"]]})
-            speaker = stored["bank_speaker"][stored["audio_index"]]
-            y = stored["y"].astype(np.int64)
-            _CACHE["avmnist"] = {"X": X, "y": y, "split": stored["split"], "speaker": speaker}
-    return _CACHE["avmnist"]
-
-
-def _extrasensory(data_dir):
-    if "extrasensory" not in _CACHE:
-        with np.load(Path(data_dir) / "extrasensory37.npz") as stored:
-            X = MultimodalData({k[2:]: stored[k].astype(np.float32) for k in stored.files if k.startswith("X_")})
-            y = np.where(stored["Y"] < 0, np.nan, stored["Y"])
-            fold = stored["official_fold"][stored["user"]]
-            _CACHE["extrasensory"] = {"X": X, "y": y, "user": stored["user"], "fold": fold}
-    return _CACHE["extrasensory"]
+# Read once for all seeds.
+_avmnist, _extrasensory = cache(fetch_avmnist), cache(fetch_extrasensory)

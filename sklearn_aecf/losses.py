@@ -153,11 +153,7 @@ def monotone_loss(smaller: Tensor, expert: Tensor, kind: str) -> Tensor:
     ----------
     .. [1] Chlon, Chlon and Awada, arXiv:2505.15417, contrastive expert calibration.
     """
-    if kind == "multilabel":
-        own = torch.sigmoid(smaller.abs()).mean(dim=-1)
-    else:
-        own = torch.softmax(smaller, dim=-1).amax(dim=-1)
-    return torch.relu(own - confidence(expert.detach(), kind))
+    return torch.relu(confidence(probabilities(smaller, kind), kind) - confidence(expert.detach(), kind))
 
 
 def agreement_loss(smaller: Tensor, expert: Tensor, kind: str, label_weight: Tensor | None = None) -> Tensor:

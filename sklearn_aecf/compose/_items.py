@@ -75,9 +75,8 @@ def _is_missing(item):
     if isinstance(item, float | np.floating | np.datetime64):
         return bool(item != item)
     if isinstance(item, np.ndarray | torch.Tensor):
-        array = np.asarray(item) if isinstance(item, np.ndarray) else item
-        floating = array.dtype.kind == "f" if isinstance(item, np.ndarray) else array.is_floating_point()
-        return bool(floating and (array != array).all())
+        floating = item.dtype.kind == "f" if isinstance(item, np.ndarray) else item.is_floating_point()
+        return bool(floating and (item != item).all())
     return isinstance(item, list | tuple) and bool(item) and all(map(_is_missing, item))
 
 
