@@ -108,18 +108,10 @@ def _residual_block():
 
 
 def _embedding(phi):
-    def forward(self, inputs):
-        hidden = torch.stack([layer(x) for layer, x in zip(self.first, inputs, strict=True)])
-        return torch.baddbmm(self.bias, self.dropout(phi(self, hidden)), self.weight).transpose(0, 1)
+    def replacement(self, hidden, weight, bias):
+        return self.dropout(phi(hidden))
 
-    def one(self, m, x):
-        hidden = self.first[m](x)
-        return torch.addmm(self.bias[m], phi(self, hidden), self.weight[m])
-
-    return [
-        patch.object(_network.ModalityEmbeddings, "forward", forward),
-        patch.object(_network.ModalityEmbeddings, "one", one),
-    ]
+    return [patch.object(_network.ModalityEmbeddings, "_phi", replacement)]
 
 
 def _smoothed(logits, target, kind, label_weight=None, amount=0.1):
@@ -187,8 +179,8 @@ VARIANTS = {
     "exponent 0.5": ({"fusion_exponent": 0.5}, list),
     "exponent 1": ({"fusion_exponent": 1.0}, list),
     "exponent learned": ({"fusion_exponent": "learned"}, list),
-    "embedding without LayerNorm": ({}, lambda: _embedding(lambda self, h: torch.relu(h))),
-    "embedding linear": ({}, lambda: _embedding(lambda self, h: h)),
+    "embedding without LayerNorm": ({}, lambda: _embedding(torch.relu)),
+    "embedding linear": ({}, lambda: _embedding(torch.nn.Identity())),
     "residual block": ({}, _residual_block),
     "dropout 0.1": ({"dropout": 0.1}, list),
     "dropout 0.5": ({"dropout": 0.5}, list),

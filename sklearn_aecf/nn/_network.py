@@ -47,15 +47,17 @@ class ModalityEmbeddings(nn.Module):
     def forward(self, inputs: list[Tensor]) -> Tensor:
         """Embeddings (b, m, d) of finite inputs, each of shape (b, f_m)."""
         hidden = torch.stack([layer(x) for layer, x in zip(self.first, inputs, strict=True)])
-        normalised = nn.functional.layer_norm(hidden, (self.hidden_dim,))
-        activations = torch.relu(torch.addcmul(self.norm_bias, normalised, self.norm_weight))
-        return torch.baddbmm(self.bias, self.dropout(activations), self.weight).transpose(0, 1)
+        activations = self._phi(hidden, self.norm_weight, self.norm_bias)
+        return torch.baddbmm(self.bias, activations, self.weight).transpose(0, 1)
 
     def one(self, m: int, x: Tensor) -> Tensor:
         """Embeddings (b, d) of modality `m` alone, for rows that have it."""
-        normalised = nn.functional.layer_norm(self.first[m](x), (self.hidden_dim,))
-        activations = torch.relu(torch.addcmul(self.norm_bias[m], normalised, self.norm_weight[m]))
-        return torch.addmm(self.bias[m], self.dropout(activations), self.weight[m])
+        activations = self._phi(self.first[m](x), self.norm_weight[m], self.norm_bias[m])
+        return torch.addmm(self.bias[m], activations, self.weight[m])
+
+    def _phi(self, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        normalised = nn.functional.layer_norm(hidden, (self.hidden_dim,))
+        return self.dropout(torch.relu(torch.addcmul(bias, normalised, weight)))
 
 
 class MemberHeads(nn.Module):
