@@ -154,7 +154,7 @@ VARIANTS = {
     "members 16": ({"n_members": 16}, list),
     "members 32": ({"n_members": 32}, list),
     "members adapt each modality": ({}, _own_vector_a_modality),
-    "members start near 1": ({}, lambda: _members_start(lambda s: 1 + 0.5 * torch.randn_like(s))),
+    "members start with random signs": ({}, lambda: _members_start(lambda s: (s > 1).to(s) * 2 - 1)),
     "no masking": ({"masking": None}, list),
     "masking uniform": ({"masking": "uniform"}, list),
     "masking regret": ({"masking": "regret"}, list),

@@ -1,6 +1,8 @@
 """What users have today, as scikit-learn estimators of `MultimodalData`, and the few settings each is tuned over."""
 
 import copy
+import itertools
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_aecf import AECFClassifier, MultimodalData
+from sklearn_aecf._training import _net
 from sklearn_aecf.curriculum import draw_subsets, uniform_rates
 from sklearn_aecf.losses import prediction_loss, probabilities
 from sklearn_aecf.metrics import drop_modalities
@@ -214,6 +217,40 @@ class TorchBaseline(ClassifierMixin, BaseEstimator):
         return found
 
 
+class StoppedOnCompleteRows(AECFClassifier):
+    """Validated on the modalities that the rows have, as a network is that knows nothing of missing ones."""
+
+    def fit(self, X, y, sample_weight=None, *, validation_set=None):
+        views = _net.evaluation_views
+        with patch.object(_net, "evaluation_views", lambda present: views(present, rates=(0.0,))):
+            return super().fit(X, y, sample_weight, validation_set=validation_set)
+
+
+class NetworkPerSubset(ClassifierMixin, BaseEstimator):
+    """A network of its own for every subset of modalities: what is attainable with a few of them, at any price."""
+
+    def __init__(self, estimator, random_state=0):
+        self.estimator = estimator
+        self.random_state = random_state
+
+    def fit(self, X, y, validation_set):
+        self.models_ = {}
+        for subset in itertools.product([False, True], repeat=len(X.names)):
+            if any(subset):
+                chosen = [name for name, used in zip(X.names, subset, strict=True) if used]
+                model = clone(self.estimator).set_params(random_state=self.random_state)
+                self.models_[subset] = model.fit(X[chosen], y, validation_set=validation_set), chosen
+        return self
+
+    def predict_proba(self, X):
+        probability = np.empty((len(X), len(next(iter(self.models_.values()))[0].classes_)))
+        for subset, (model, chosen) in self.models_.items():
+            rows = (X.present == subset).all(axis=1)
+            if rows.any():
+                probability[rows] = model.predict_proba(X[chosen][rows])
+        return probability
+
+
 def _imputed(**settings):
     return make_pipeline(
         SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression(max_iter=300, **settings)
@@ -238,8 +275,10 @@ GATED = {"n_members": 1, "masking": None, "entropy_weight": 0, "cec_weight": 0}
 # Name to (settings to choose from on validation rows, what makes the model of one of them).
 MODELS = {
     "AECF": ([{}], lambda: AECFClassifier()),
+    "AECF, tuned": (NETS, lambda **s: AECFClassifier(**s)),
     "gated fusion": ([{}], lambda: AECFClassifier(temperature=None, **GATED)),
     "gated fusion + temperature": ([{}], lambda: AECFClassifier(**GATED)),
+    "gated fusion, stopped on complete rows": ([{}], lambda: StoppedOnCompleteRows(temperature=None, **GATED)),
     "concatenation": (NETS, lambda **s: TorchBaseline(Concatenation, **s)),
     "concatenation + modality dropout": (NETS, lambda **s: TorchBaseline(Concatenation, modality_dropout=0.5, **s)),
     "aecf 0.1.0 layer": (NETS, lambda **s: TorchBaseline(AttentionPool, **s)),
@@ -247,4 +286,9 @@ MODELS = {
     "imputation + logistic": (STRENGTHS, lambda **s: Tabular(_imputed(**s))),
     "boosting": (TREES, lambda **s: Tabular(_boosting(**s))),
     "boosting + masked copies": (TREES, lambda **s: MaskedCopies(_boosting(**s))),
+    "a network per subset": ([{}], lambda: NetworkPerSubset(AECFClassifier(**GATED))),
 }
+
+# Not what anybody would run, and only where subsets are few.
+PER_SUBSET = "a network per subset"
+MAX_PER_SUBSET = 3

@@ -18,6 +18,11 @@ DATA = {
 RATES = (0.0, 0.3, 0.5, 0.7)
 MEASURES = {"score", "nll", "brier", "ece", "subsets_mean", "subsets_worst", "gate_entropy", "gate_entropy_std"}
 OURS, PLAIN = "AECF", "gated fusion"
+STOPPED_ON_COMPLETE = "gated fusion, stopped on complete rows"
+# What is attainable; not a model that others are ranked against.
+PER_SUBSET = "a network per subset"
+# The same model as ours, tuned as the baselines are: it is shown, and not ranked against itself.
+TUNED = "AECF, tuned"
 BASE = "every mechanism on"
 SHOWN = (OURS, PLAIN, "boosting + masked copies", "late fusion, logistic", "concatenation + modality dropout")
 
@@ -69,18 +74,24 @@ def robustness_tables(measured):
                 *(f"{measured.mean(data, model, rate, 'ece'):.3f}" for rate in (0.5, 0.7)),
             ]
             for model in measured.models
+            if measured.seeds(data, model, 0.0, "score")
         ]
         yield header, body, f"{DATA[data]}: means and standard errors of {seeds} seeds"
     header = ["Model", *(f"score, drop {rate:g}" for rate in RATES), *(f"ECE, drop {rate:g}" for rate in RATES)]
     ranks = [mean_ranks(measured, rate, measure) for measure in ("score", "ece") for rate in RATES]
-    body = [[model, *(f"{each[model]:.1f}" for each in ranks)] for model in measured.models]
-    yield header, body, f"Mean rank among {len(measured.models)} models over {len(measured.data)} data sets (1 is best)"
+    body = [[model, *(f"{each[model]:.1f}" for each in ranks)] for model in ranked(measured)]
+    yield header, body, f"Mean rank among {len(body)} models over {len(measured.data)} data sets (1 is best)"
+
+
+def ranked(measured):
+    """Models that are ranked."""
+    return [model for model in measured.models if model not in (PER_SUBSET, TUNED)]
 
 
 def mean_ranks(measured, rate, measure):
-    sign = -1 if measure == "score" else 1
-    table = [[sign * measured.mean(data, model, rate, measure) for model in measured.models] for data in measured.data]
-    return dict(zip(measured.models, np.mean([rankdata(row) for row in table], axis=0), strict=True))
+    sign, models = -1 if measure == "score" else 1, ranked(measured)
+    table = [[sign * measured.mean(data, model, rate, measure) for model in models] for data in measured.data]
+    return dict(zip(models, np.mean([rankdata(row) for row in table], axis=0), strict=True))
 
 
 def bars(measured):
@@ -89,11 +100,21 @@ def bars(measured):
         data: measured.mean(data, OURS, 0.5, "score") - measured.mean(data, PLAIN, 0.5, "score")
         for data in measured.data
     }
+    standard = {
+        data: measured.mean(data, OURS, 0.5, "score") - measured.mean(data, STOPPED_ON_COMPLETE, 0.5, "score")
+        for data in measured.data
+    }
+
+    def both(plain, stopped):
+        return f"{100 * plain:+.1f} (stopped on complete rows: {100 * stopped:+.1f})"
+
     for data in ("avmnist", "handwritten"):
-        yield f"+18 points over gated fusion, drop 0.5, {DATA[data]}", f"{100 * gain[data]:+.1f}", gain[data] >= 0.18
+        text = both(gain[data], standard[data])
+        yield f"+18 points over gated fusion, drop 0.5, {DATA[data]}", text, gain[data] >= 0.18
     mean, least = np.mean(list(gain.values())), min(gain.values())
-    yield "+12 points on average over the sets, drop 0.5", f"{100 * mean:+.1f}", mean >= 0.12
-    yield "never less than +3 points, drop 0.5", f"{100 * least:+.1f}", least >= 0.03
+    text = both(mean, np.mean(list(standard.values())))
+    yield "+12 points on average over the sets, drop 0.5", text, mean >= 0.12
+    yield "never less than +3 points, drop 0.5", both(least, min(standard.values())), least >= 0.03
     lost = min(
         measured.mean(data, OURS, 0.0, "score") - measured.mean(data, PLAIN, 0.0, "score") for data in measured.data
     )
@@ -115,7 +136,7 @@ def bars(measured):
     behind = {
         (data, model): measured.mean(data, model, 0.5, "score") - measured.mean(data, OURS, 0.5, "score")
         for data in measured.data
-        for model in measured.models
+        for model in ranked(measured)
         if model != OURS
     }
     (data, model), worst = max(behind.items(), key=lambda item: item[1])
@@ -183,6 +204,7 @@ def readme_table(measured):
             ),
         ]
         for model in measured.models
+        if model != PER_SUBSET
     ]
     seeds = min(len(measured.seeds(data, OURS, 0.5, "score")) for data in measured.data)
     caption = (

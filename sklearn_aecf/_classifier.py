@@ -69,6 +69,9 @@ class AECFClassifier(
         Strength of the entropy term for a row of average uncertainty; 0 switches it off.
     n_uncertainty_samples : int, default=8
         Stochastic passes that measure the uncertainty where ``n_members=1``.
+    complete_weight : float, default=1.0
+        Weight of the loss on all that a row has, beside that on its masked copies, which mask rates near 0 leave
+        complete at times. Counts as 1 where `masking` is None.
     cec_weight : float, default=0.3
         Strength of the contrastive expert calibration; 0 switches it off.
     monotone_weight : float, default=0.0
@@ -79,7 +82,8 @@ class AECFClassifier(
         What decides which modalities are hidden in training: the gate's entropy (the paper's), chance alone, or how
         badly each subset is handled (ours, up to 8 modalities). None hides nothing.
     mask_rate : float, default=0.5
-        Probability in [0, 1) that an observed modality is hidden, after the warm-up.
+        Mean probability in [0, 1) that an observed modality is hidden, after the warm-up. Every row draws its own,
+        uniform around this mean, so that a batch holds nearly complete rows and nearly empty ones (ours).
     mask_warmup : float, default=0.2
         Share of `max_epochs` over which the mask rate rises from 0.
     learning_rate : float, default=1e-3
@@ -92,7 +96,9 @@ class AECFClassifier(
         Passes over the training rows, at most.
     early_stopping : bool, default=True
         Hold rows out and keep the weights of the epoch with the lowest validation loss, averaged over the mask rates
-        0, 0.3, 0.5 and 0.7.
+        0, 0.3, 0.5 and 0.7. With a `temperature` it is the loss that rescaled confidence would leave
+        (``"valid_refined_loss"`` in `history_`): overconfidence, which is mended afterwards, does not end the training
+        [2]_.
     validation_fraction : float or "auto", default="auto"
         Share of the rows held out, stratified by class where every class has rows enough; ``"auto"`` is 200 rows, but
         no less than 10 % (or 10,000 rows) and no more than 20 %.
@@ -156,6 +162,8 @@ class AECFClassifier(
     ----------
     .. [1] Chlon, Chlon and Awada, *Robust Multimodal Learning via Entropy-Gated Contrastive Fusion*,
        arXiv:2505.15417. What goes beyond it is marked "ours".
+    .. [2] Berta, Holzmueller, Jordan and Bach, *Rethinking Early Stopping: Refine, Then Calibrate*, arXiv:2501.19195.
+       Here for several views of a row, and label by label.
 
     Examples
     --------
@@ -180,6 +188,7 @@ class AECFClassifier(
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "entropy_weight": [Interval(Real, 0, None, closed="left")],
         "n_uncertainty_samples": [Interval(Integral, 2, None, closed="left")],
+        "complete_weight": [Interval(Real, 0, None, closed="left")],
         "cec_weight": [Interval(Real, 0, None, closed="left")],
         "monotone_weight": [Interval(Real, 0, None, closed="left")],
         "masking": [StrOptions({"entropy", "uniform", "regret"}), None],
@@ -216,6 +225,7 @@ class AECFClassifier(
         n_members=8,
         entropy_weight=0.02,
         n_uncertainty_samples=8,
+        complete_weight=1.0,
         cec_weight=0.3,
         monotone_weight=0.0,
         masking="entropy",
@@ -248,6 +258,7 @@ class AECFClassifier(
         self.n_members = n_members
         self.entropy_weight = entropy_weight
         self.n_uncertainty_samples = n_uncertainty_samples
+        self.complete_weight = complete_weight
         self.cec_weight = cec_weight
         self.monotone_weight = monotone_weight
         self.masking = masking
@@ -386,6 +397,7 @@ class AECFClassifier(
                 "kind": self._kind,
                 "n_modalities": len(inputs.active),
                 "entropy_weight": self.entropy_weight,
+                "complete_weight": self.complete_weight,
                 "cec_weight": self.cec_weight,
                 "monotone_weight": self.monotone_weight,
                 "masking": self.masking,
@@ -397,6 +409,8 @@ class AECFClassifier(
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             n_iter_no_change=self.n_iter_no_change if self.early_stopping else None,
+            # What a temperature mends afterwards is no reason to stop.
+            stopping_loss="valid_loss" if self.temperature is None else "valid_refined_loss",
             callbacks=self.callbacks,
             verbose=self.verbose,
             device=device,

@@ -28,7 +28,29 @@ def mask_rate_at(epoch: int, max_epochs: int, mask_rate: float, warmup: float) -
     return mask_rate * min(1.0, epoch / length) if length > 0 else mask_rate
 
 
-def entropy_rates(weights: Tensor, entropy: Tensor, present: Tensor, rate: float, cap: float = 0.9) -> Tensor:
+def row_rates(rate: float, n_rows: int, device=None, generator: torch.Generator | None = None) -> Tensor:
+    """A mask rate for each row, uniform around `rate`: ``U(rate - s, rate + s)`` with ``s = min(rate, 1 - rate)``.
+
+    A batch then holds every drop rate, nearly complete rows and nearly empty ones, where one rate for all would train
+    for that rate alone (ours).
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1); the mean.
+    n_rows : int
+    device : torch.device, optional
+    generator : torch.Generator, optional
+
+    Returns
+    -------
+    Tensor of shape (n_rows, 1)
+    """
+    spread = min(rate, 1 - rate)
+    return rate + spread * (2 * torch.rand(n_rows, 1, device=device, generator=generator) - 1)
+
+
+def entropy_rates(weights: Tensor, entropy: Tensor, present: Tensor, rate: float | Tensor, cap: float = 0.9) -> Tensor:
     """Probability of hiding each modality, from the gate's own entropy.
 
     ``r_m = min(cap, rate (q + (1 - q) |S| p_m))`` with ``q`` the normalised entropy: uniform while the gate spreads
@@ -41,7 +63,8 @@ def entropy_rates(weights: Tensor, entropy: Tensor, present: Tensor, rate: float
         Gate weights ``p``.
     entropy : Tensor of shape (b,), in nats
     present : bool Tensor of shape (b, m)
-    rate : float
+    rate : float or Tensor of shape (b, 1)
+        One for all rows, or each its own.
     cap : float, default=0.9
 
     Returns
@@ -57,7 +80,7 @@ def entropy_rates(weights: Tensor, entropy: Tensor, present: Tensor, rate: float
     return (rate * (q + (1 - q) * size * weights)).clamp(max=cap) * present
 
 
-def uniform_rates(present: Tensor, rate: float) -> Tensor:
+def uniform_rates(present: Tensor, rate: float | Tensor) -> Tensor:
     """The same probability for every observed modality, shape (b, m)."""
     return rate * present.float()
 

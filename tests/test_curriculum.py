@@ -76,3 +76,22 @@ def test_regret_trains_the_worst_subset_most():
         log_weights = curriculum.update_regret(log_weights, codes, torch.where(codes == worst, 2.0, 0.5))
     assert log_weights.argmax() == worst
     assert log_weights.abs().max() <= 3
+
+
+@given(st.integers(0, 1000), st.floats(0, 0.99))
+@settings(max_examples=40, deadline=None)
+def test_row_rates_spread_around_their_mean(seed, rate):
+    rates = curriculum.row_rates(rate, 4000, generator=torch.Generator().manual_seed(seed))
+    spread = min(rate, 1 - rate)
+    assert rates.shape == (4000, 1)
+    assert rate - spread - 1e-6 <= rates.min() and rates.max() <= rate + spread + 1e-6
+    # Standard error of the mean of 4,000 uniform numbers: spread / 110; five of them.
+    assert abs(float(rates.mean()) - rate) <= 5 * spread / 110 + 1e-6
+
+
+def test_rates_of_rows_scale_their_own_row():
+    present = torch.tensor([[True, True], [True, True], [True, False]])
+    rate = torch.tensor([[0.2], [0.6], [0.6]])
+    assert_close(curriculum.uniform_rates(present, rate), torch.tensor([[0.2, 0.2], [0.6, 0.6], [0.6, 0.0]]))
+    weights, entropy = torch.tensor([[0.5, 0.5], [0.5, 0.5], [1.0, 0.0]]), torch.tensor([2.0, 2.0, 1.0]).log()
+    assert_close(curriculum.entropy_rates(weights, entropy, present, rate)[:2], rate[:2].expand(2, 2))

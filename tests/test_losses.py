@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize, minimize_scalar
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -116,3 +118,69 @@ def test_cec_weighs_its_monotone_part():
     for weight in (0.0, 1.0, 0.5):
         found = losses.cec_loss(smaller, expert, "multiclass", monotone_weight=weight)
         assert_close(found, agreement + weight * monotone)
+
+
+def _outcomes(seed, kind, spread):
+    """Logits of two views, targets that they predict in part, weights of rows and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = spread * torch.randn(2, 200, 4, generator=generator)
+    weight = 2 * torch.rand(200, generator=generator)
+    if kind == "multiclass":
+        target = torch.randint(4, (200,), generator=generator)
+        logits[:, torch.arange(200), target] += spread
+        return logits, target, weight, None
+    target = (torch.rand(200, 4, generator=generator) < torch.tensor([0.05, 0.3, 0.5, 0.7])).float()
+    logits = logits + spread * (2 * target - 1)
+    return logits, target, weight, (torch.rand(200, 4, generator=generator) < 0.8).float()
+
+
+@pytest.mark.parametrize("spread", [0.05, 1.0, 30.0])
+def test_refined_loss_is_that_of_the_best_temperature(spread):
+    logits, target, weight, _ = _outcomes(0, "multiclass", spread)
+
+    def rescaled(log_scale):
+        each = losses.prediction_loss(math.exp(log_scale) * logits.double(), target, "multiclass")
+        return float((each * weight).mean())
+
+    best = minimize_scalar(rescaled, bounds=(-9, 5), method="bounded", options={"xatol": 1e-6}).fun
+    assert float(losses.refined_loss(logits, target, "multiclass", weight)) == pytest.approx(best, rel=1e-4)
+
+
+@pytest.mark.parametrize("spread", [0.05, 1.0, 30.0])
+def test_refined_loss_of_labels_is_that_of_a_logistic_regression_of_each(spread):
+    logits, target, weight, reported = _outcomes(1, "multilabel", spread)
+    total = 0
+    for label in range(4):
+        z, t = logits[:, :, label].double().numpy(), target[:, label].numpy()
+        entries = (weight * reported[:, label]).numpy()
+
+        def loss(theta, z=z, t=t, entries=entries):
+            scaled = theta[1] * z + theta[0]
+            return ((np.logaddexp(0, scaled) - t * scaled) * entries).sum(axis=1).mean()
+
+        def pulled(theta, loss=loss):
+            return loss(theta) + 0.5 * (theta[0] ** 2 + (theta[1] - 1) ** 2)
+
+        total += loss(minimize(pulled, [0, 1], bounds=[(None, None), (0, None)]).x)
+    found = float(losses.refined_loss(logits, target, "multilabel", weight, reported))
+    assert found == pytest.approx(total / (4 * 200), rel=5e-3)
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_refined_loss_forgives_overconfidence_but_not_confusion(kind):
+    logits, target, weight, reported = _outcomes(2, kind, 1.0)
+    plain = [float((losses.prediction_loss(z, target, kind, reported) * weight).mean()) for z in (logits, 20 * logits)]
+    refined = [float(losses.refined_loss(z, target, kind, weight, reported)) for z in (logits, 20 * logits)]
+    assert plain[1] > 3 * plain[0]
+    assert refined[0] <= plain[0] and refined[1] == pytest.approx(refined[0], rel=0.02)
+    confused = float(losses.refined_loss(torch.flip(logits, [1]), target, kind, weight, reported))
+    assert confused > 1.2 * refined[0]
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_refined_loss_stays_finite_where_the_classes_are_apart(kind):
+    target = torch.arange(20) % 2
+    logits = 60 * torch.stack([1 - 2 * target, 2 * target - 1], dim=1).float().expand(3, 20, 2)
+    target = target if kind == "multiclass" else torch.stack([1 - target, target], dim=1).float()
+    found = losses.refined_loss(logits, target, kind, torch.ones(20))
+    assert torch.isfinite(found) and 0 <= found < 1e-3

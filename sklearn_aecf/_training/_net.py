@@ -9,7 +9,7 @@ from skorch.helper import predefined_split
 from sklearn_aecf._training._batches import BatchIterator
 from sklearn_aecf._training._objective import AECFObjective, evaluation_views
 from sklearn_aecf.curriculum import mask_rate_at
-from sklearn_aecf.losses import mean_logits, prediction_loss
+from sklearn_aecf.losses import mean_logits, prediction_loss, refined_loss
 from sklearn_aecf.nn import AECFNetwork
 
 
@@ -69,7 +69,23 @@ class AECFNet(NeuralNet):
         with self.autocast():
             logits = self.view_logits(self.module_.embed(inputs), views)
         each = prediction_loss(logits, target, self.kind, label_weight)
-        return {"loss": (each * weight).mean(), "complete_loss": (each[0] * weight).mean()}
+        return {
+            "loss": (each * weight).mean(),
+            "complete_loss": (each[0] * weight).mean(),
+            "outcome": (logits, target, weight, label_weight),
+        }
+
+    @torch.no_grad()
+    def refined_loss(self, outcomes):
+        """What rescaling all validation batches together would leave of their loss; see `losses.refined_loss`."""
+        logits, target, weight, label_weight = zip(*outcomes, strict=True)
+        return refined_loss(
+            torch.cat(logits, dim=1),
+            torch.cat(target),
+            self.kind,
+            torch.cat(weight),
+            None if label_weight[0] is None else torch.cat(label_weight),
+        )
 
     def view_logits(self, embeddings, views):
         """Logits (v, b, c) of the members' mean on views (b, v, m) of embedded rows."""
@@ -96,6 +112,9 @@ class AECFNet(NeuralNet):
         except KeyboardInterrupt:
             self.interrupted_ = True
             raise
+        outcomes = [step.pop("outcome") for step in steps if "outcome" in step]
+        if outcomes:
+            self.history.record(prefix + "_refined_loss", self.refined_loss(outcomes).item())
         for name in steps[0]:
             # One fetch a column: every `.item()` in a step would make the host wait for the device.
             values = torch.stack([step[name] for step in steps]).double().cpu().numpy()
@@ -208,6 +227,7 @@ def make_net(
     learning_rate,
     weight_decay,
     n_iter_no_change,
+    stopping_loss,
     callbacks,
     verbose,
     device,
@@ -223,12 +243,16 @@ def make_net(
         Rows to validate on; None trains for `max_epochs`.
     n_iter_no_change : int or None
         Patience of the early stopping; None never stops.
+    stopping_loss : {"valid_loss", "valid_refined_loss"}
+        What the early stopping compares.
     callbacks : list or None
         skorch callbacks of the user.
     """
     chosen = [("epoch_task", _EndEpochTask())]
     if validation is not None:
-        stop = EarlyStopping(patience=n_iter_no_change or max_epochs + 1, load_best=True, sink=_quiet)
+        stop = EarlyStopping(
+            monitor=stopping_loss, patience=n_iter_no_change or max_epochs + 1, load_best=True, sink=_quiet
+        )
         chosen.append(("early_stopping", stop))
     if verbose:
         chosen.append(("progress_bar", ProgressBar(batches_per_epoch="auto")))

@@ -7,6 +7,7 @@ from sklearn_aecf.curriculum import (
     draw_regret_subsets,
     draw_subsets,
     entropy_rates,
+    row_rates,
     uniform_rates,
     update_regret,
 )
@@ -23,15 +24,16 @@ from sklearn_aecf.losses import (
 class AECFObjective(nn.Module):
     """Loss of a batch, for every row on its observed set S and on one sampled subset S' per member.
 
-    ``L = l(f_S, y) + l(f_S', y) - lambda(x) H(p_S) / log|S| + cec_weight L_CEC(f_S, f_S')``
+    ``L = complete_weight l(f_S, y) + l(f_S', y) - lambda(x) H(p_S) / log|S| + cec_weight L_CEC(f_S, f_S')``
 
-    Its state is a running mean of the uncertainty and, for ``masking="regret"``, how badly each subset is handled.
+    Without masking ``L = l(f_S, y) - lambda(x) H(p_S) / log|S|``. Its state is a running mean of the uncertainty and,
+    for ``masking="regret"``, how badly each subset is handled.
 
     Parameters
     ----------
     kind : {"multiclass", "multilabel"}
     n_modalities : int
-    entropy_weight, cec_weight, monotone_weight : float
+    complete_weight, entropy_weight, cec_weight, monotone_weight : float
     masking : {"entropy", "uniform", "regret"} or None
     n_uncertainty_samples : int
         Stochastic passes where there is one member.
@@ -40,9 +42,20 @@ class AECFObjective(nn.Module):
     typical_spread: Tensor
     regret: Tensor
 
-    def __init__(self, kind, n_modalities, entropy_weight, cec_weight, monotone_weight, masking, n_uncertainty_samples):
+    def __init__(
+        self,
+        kind,
+        n_modalities,
+        complete_weight,
+        entropy_weight,
+        cec_weight,
+        monotone_weight,
+        masking,
+        n_uncertainty_samples,
+    ):
         super().__init__()
         self.kind = kind
+        self.complete_weight = complete_weight
         self.entropy_weight = entropy_weight
         self.cec_weight = cec_weight
         self.monotone_weight = monotone_weight
@@ -60,11 +73,15 @@ class AECFObjective(nn.Module):
         fusion, heads, observed = network.fusion, network.heads, present[:, None]
         evidence = fusion.gate.evidence(embeddings)
         weights, entropy = fusion.gate.weigh(evidence, observed)
-        activations = heads.activate(fusion.combine(embeddings, weights, observed))
-        logits = heads.read_out(heads.dropout(activations)).float()
+        complete_weight = 1 if self.masking is None else self.complete_weight
+        # An expert that is not trained itself needs no gradient.
+        with torch.set_grad_enabled(complete_weight > 0 and torch.is_grad_enabled()):
+            activations = heads.activate(fusion.combine(embeddings, weights, observed))
+            logits = heads.read_out(heads.dropout(activations)).float()
+            complete = prediction_loss(logits, target, self.kind, label_weight).mean(dim=0)
         weights, entropy = weights[:, 0], entropy[:, 0]
-        loss = prediction_loss(logits, target, self.kind, label_weight).mean(dim=0)
-        parts = {"prediction_loss": loss}
+        loss = complete_weight * complete
+        parts = {"prediction_loss": complete}
         evenness = normalized_entropy(entropy, present)
         predicted = probabilities(logits.detach(), self.kind)
         if self.entropy_weight > 0:
@@ -111,10 +128,11 @@ class AECFObjective(nn.Module):
     def _draw(self, weights, entropy, present, n_members, mask_rate):
         if self.masking == "regret":
             return draw_regret_subsets(present, self.regret, mask_rate, n_members)
+        rate = row_rates(mask_rate, len(present), present.device)
         if self.masking == "entropy":
-            rates = entropy_rates(weights, entropy, present, mask_rate)
+            rates = entropy_rates(weights, entropy, present, rate)
         else:
-            rates = uniform_rates(present, mask_rate)
+            rates = uniform_rates(present, rate)
         return draw_subsets(present, rates, n_members), None
 
 

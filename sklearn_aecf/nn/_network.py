@@ -63,9 +63,9 @@ class ModalityEmbeddings(nn.Module):
 class MemberHeads(nn.Module):
     """A parameter-efficient ensemble after the fusion: K small heads that share everything before.
 
-    Member ``k`` multiplies the fused embedding by its own vector ``r_k``, which starts with random signs, adds its own
-    bias, and has its own linear head after a common layer normalisation, ReLU and dropout (ours, in the manner of
-    BatchEnsemble [1]_ and TabM [2]_). With one member there is no factor: the paper's network.
+    Member ``k`` multiplies the fused embedding by its own vector ``r_k``, which starts near 1 (normal, standard
+    deviation 1/2), adds its own bias, and has its own linear head after a common layer normalisation, ReLU and dropout
+    (ours, in the manner of BatchEnsemble [1]_ and TabM [2]_). With one member there is no factor: the paper's network.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class MemberHeads(nn.Module):
         super().__init__()
         self.n_members = n_members
         if n_members > 1:
-            self.scale = nn.Parameter(1 - 2 * torch.randint(2, (n_members, embed_dim)).float())
+            self.scale = nn.Parameter(1 + 0.5 * torch.randn(n_members, embed_dim))
             self.bias = nn.Parameter(torch.zeros(n_members, embed_dim))
         self.norm = nn.LayerNorm(embed_dim)
         self.dropout = Dropout(dropout)
