@@ -58,7 +58,7 @@ class AECFClassifier(
         Width of the layer before it.
     gate_hidden_dim : int, default=32
         Width of the gate's hidden layer.
-    dropout : float, default=0.3
+    dropout : float, default=0.5
         Rate in [0, 1) of dropout in the embeddings and before the heads.
     fusion_exponent : float or "learned", default=0.0
         ``alpha`` of the factor ``|S| ** alpha`` on the fused embedding: 0 is the paper's convex mixture, 1 lets
@@ -69,7 +69,7 @@ class AECFClassifier(
         Strength of the entropy term for a row of average uncertainty; 0 switches it off.
     n_uncertainty_samples : int, default=8
         Stochastic passes that measure the uncertainty where ``n_members=1``.
-    complete_weight : float, default=1.0
+    complete_weight : float, default=0.0
         Weight of the loss on all that a row has, beside that on its masked copies, which mask rates near 0 leave
         complete at times. Counts as 1 where `masking` is None.
     cec_weight : float, default=0.3
@@ -84,14 +84,14 @@ class AECFClassifier(
     mask_rate : float, default=0.5
         Mean probability in [0, 1) that an observed modality is hidden, after the warm-up. Every row draws its own,
         uniform around this mean, so that a batch holds nearly complete rows and nearly empty ones (ours).
-    mask_warmup : float, default=0.2
+    mask_warmup : float, default=0.0
         Share of `max_epochs` over which the mask rate rises from 0.
     learning_rate : float, default=1e-3
         Of AdamW.
     weight_decay : float, default=1e-2
         Of AdamW.
     batch_size : int or "auto", default="auto"
-        Rows a step; ``"auto"`` is the power of two next to n / 8, between 32 and 512.
+        Rows a step; ``"auto"`` is the power of two next to n / 8, between 32 and 128.
     max_epochs : int, default=100
         Passes over the training rows, at most.
     early_stopping : bool, default=True
@@ -220,17 +220,17 @@ class AECFClassifier(
         embed_dim=128,
         hidden_dim=256,
         gate_hidden_dim=32,
-        dropout=0.3,
+        dropout=0.5,
         fusion_exponent=0.0,
         n_members=8,
         entropy_weight=0.02,
         n_uncertainty_samples=8,
-        complete_weight=1.0,
+        complete_weight=0.0,
         cec_weight=0.3,
         monotone_weight=0.0,
         masking="entropy",
         mask_rate=0.5,
-        mask_warmup=0.2,
+        mask_warmup=0.0,
         learning_rate=1e-3,
         weight_decay=1e-2,
         batch_size="auto",
@@ -631,4 +631,4 @@ def _validation_fraction(fraction, n_rows):
 def _batch_size(batch_size, n_rows):
     if batch_size != "auto":
         return batch_size
-    return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 8)), 5, 9))
+    return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 8)), 5, 7))

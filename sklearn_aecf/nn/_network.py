@@ -131,7 +131,7 @@ class AECFNetwork(nn.Module):
     embed_dim : int, default=128
     hidden_dim : int, default=256
     gate_hidden_dim : int, default=32
-    dropout : float, default=0.3
+    dropout : float, default=0.5
     fusion_exponent : float or "learned", default=0.0
         See `AECFFusion`.
     n_members : int, default=8
@@ -158,7 +158,7 @@ class AECFNetwork(nn.Module):
         embed_dim: int = 128,
         hidden_dim: int = 256,
         gate_hidden_dim: int = 32,
-        dropout: float = 0.3,
+        dropout: float = 0.5,
         fusion_exponent: float | str = 0.0,
         n_members: int = 8,
     ):
