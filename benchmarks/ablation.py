@@ -3,7 +3,8 @@
     python benchmarks/ablation.py --data-dir DIR [--datasets avmnist ...] [--seeds 3] [--variants "no masking" ...]
 
 Writes one row a data set, split, variant, seed and drop rate; a second run goes on where the first stopped. No test row
-is touched: defaults may be chosen from this table. Variants differ in one thing from `AECFClassifier()`.
+is touched: defaults may be chosen from this table. Variants differ in one thing from `AECFClassifier()` with
+its adaptive masking on.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from sklearn_aecf.losses import entropy_coefficient, monotone_loss, prediction_l
 from sklearn_aecf.nn import _fusion, _network
 
 MAX_TRAIN = 3000
-BASE = "default"
+BASE = "every mechanism on"
 
 
 class AverageOfEpochs(Callback):
@@ -164,13 +165,15 @@ VARIANTS = {
     "members adapt each modality": ({}, _own_vector_a_modality),
     "members start with random signs": ({}, lambda: _members_start(lambda s: (s > 1).to(s) * 2 - 1)),
     "no masking": ({"masking": None}, list),
-    "masking uniform": ({"masking": "uniform"}, list),
+    "masking uniform (default)": ({"masking": "uniform"}, list),
     "masking regret": ({"masking": "regret"}, list),
     "mask rate 0.3": ({"mask_rate": 0.3}, list),
     "one mask rate for all rows": ({}, _one_mask_rate),
     "warm-up over 20 epochs": ({"mask_warmup": 0.2}, list),
     "complete rows weigh 1": ({"complete_weight": 1.0}, list),
     "no entropy term": ({"entropy_weight": 0}, list),
+    "entropy weight 0.2": ({"entropy_weight": 0.2}, list),
+    "entropy weight 1": ({"entropy_weight": 1.0}, list),
     "entropy constant": ({}, lambda: _lambda(scale=1.0)),
     "entropy of the paper": ({}, lambda: _lambda(scale=1.0, weight=1.0, lambda_max=1.0)),
     "no CEC": ({"cec_weight": 0}, list),
@@ -216,7 +219,7 @@ def run(data, seed, variants, results, arguments):
                 for each in patches():
                     stack.enter_context(each)
                 chosen = settings() if callable(settings) else settings
-                model = AECFClassifier(**chosen)
+                model = AECFClassifier(**{"masking": "entropy", **chosen})
                 seconds = fit(model, task, seed)
                 shared = {"data": data, "part": task.part, "model": name, "seed": seed, "n_iter": model.n_iter_}
                 shared |= {"fit_seconds": f"{seconds:.2f}", **_gate(model, task.X_test)}

@@ -243,7 +243,8 @@ class NetworkPerSubset(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
-        probability = np.empty((len(X), len(next(iter(self.models_.values()))[0].classes_)))
+        n_classes = len(next(iter(self.models_.values()))[0].classes_)
+        probability = np.full((len(X), n_classes), 1 / n_classes)
         for subset, (model, chosen) in self.models_.items():
             rows = (X.present == subset).all(axis=1)
             if rows.any():

@@ -34,8 +34,8 @@ def write_page(folder):
 
 
 def _accuracy():
-    """Scores of `AECFClassifier()` before the work on speed (commit e24663c) and after it, in the same script."""
-    before, after = Measured("before_speed.csv"), Measured("robustness.csv")
+    """Scores of `AECFClassifier()` before the work on speed (commit e24663c) and after it (c174def)."""
+    before, after = Measured("before_speed.csv"), Measured("after_speed.csv")
     body = []
     for data in before.data:
         for rate in RATES:

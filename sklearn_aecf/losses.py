@@ -86,32 +86,48 @@ def refined_loss(
         # A step may overshoot where the loss is flat.
         scale = torch.clamp(scale - slope / curvature.clamp(min=1e-12), scale / 4, scale * 4)
     each = [(prediction_loss(factor * logits, target, kind) * weight).mean() for factor in (1, scale)]
-    return torch.minimum(*each)
+    return torch.fmin(*each)
 
 
 def _refined_by_label(logits, target, entries, n_steps):
-    """Newton's method on slope and offset of every label, each pulled to 1 and 0 by the weight of one row."""
-    scale, offset = torch.ones_like(logits[0, 0]), torch.zeros_like(logits[0, 0])
-    n_views = len(logits)
+    """Newton's method on slope and offset of every label.
+
+    The slope turns a label's logits about their mean, or else every slope would need another offset, and the two could
+    only be moved in small steps. It starts where the logits are neither too certain nor off the label's base rate. A
+    pull to 1 and 0, by the weight of a hundredth of a row, decides where a label has one value only.
+    """
+    n_views, pull = len(logits), 0.01
+    total = entries.sum(dim=0)
+    mean = (logits * entries).sum(dim=(0, 1)) / (n_views * total).clamp(min=1e-12)
+    centred = logits - mean
+    variance = (centred.square() * entries).sum(dim=(0, 1)) / (n_views * total).clamp(min=1e-12)
+    scale = variance.clamp(min=1).rsqrt()
+    offset = torch.logit(((target * entries).sum(dim=0) + 0.5) / (total + 1)) - mean
     for _ in range(n_steps):
-        p = torch.sigmoid(scale * logits + offset)
-        error = (p - target) * entries
-        curvature = p * (1 - p) * entries
-        weighted = curvature * logits
-        by_offset, by_scale = error.sum(dim=(0, 1)) / n_views + offset, (error * logits).sum(dim=(0, 1)) / n_views
-        by_scale = by_scale + scale - 1
-        a, b, c = (
-            each.sum(dim=(0, 1)) / n_views + pull
-            for each, pull in ((curvature, 1), (weighted, 0), (weighted * logits, 1))
+        p = torch.sigmoid(mean + offset + scale * centred)
+        error, curvature = (p - target) * entries, p * (1 - p) * entries
+        weighted = curvature * centred
+        by_offset, by_scale, a, b, c = (
+            each.sum(dim=(0, 1)) / n_views + pull * extra
+            for each, extra in (
+                (error, offset),
+                (error * centred, scale - 1),
+                (curvature, 1),
+                (weighted, 0),
+                (weighted * centred, 1),
+            )
         )
         determinant = a * c - b * b
-        offset = offset - ((c * by_offset - b * by_scale) / determinant).clamp(-2, 2)
-        scale = torch.clamp(scale - (a * by_scale - b * by_offset) / determinant, scale / 4, scale * 4)
+        to_offset, to_scale = (b * by_scale - c * by_offset) / determinant, (b * by_offset - a * by_scale) / determinant
+        # Where the loss is flat a step overshoots; both are shortened together, so that its direction stays.
+        room = torch.where(to_scale > 0, 3 * scale, 0.75 * scale)
+        length = torch.fmin(2 / to_offset.abs(), room / to_scale.abs()).clamp(max=1)
+        offset, scale = offset + length * to_offset, scale + length * to_scale
     each = [
         (F.binary_cross_entropy_with_logits(z, target.expand_as(z), reduction="none") * entries).mean(dim=(0, 1))
-        for z in (logits, scale * logits + offset)
+        for z in (logits, mean + offset + scale * centred)
     ]
-    return torch.minimum(*each).mean()
+    return torch.fmin(*each).mean()
 
 
 def mean_logits(logits: Tensor, kind: str, dim: int) -> Tensor:

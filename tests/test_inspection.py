@@ -189,6 +189,8 @@ class TestDisplays:
         clf = fast_classifier(**params).fit(*data)
         display = TrainingDisplay.from_estimator(clf)
         assert len(display.axes_) == 4 and len(display.frame()) == clf.n_iter_
+        losses = {line.get_label() for line in display.axes_[0].lines}
+        assert ("the same, confidence rescaled" in losses) == clf.early_stopping
         drawn = display.axes_[2].lines
         assert (len(drawn) >= 1) == ("entropy_coefficient" in clf.history_ or "valid_loss" in clf.history_)
 

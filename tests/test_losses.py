@@ -153,17 +153,33 @@ def test_refined_loss_of_labels_is_that_of_a_logistic_regression_of_each(spread)
     for label in range(4):
         z, t = logits[:, :, label].double().numpy(), target[:, label].numpy()
         entries = (weight * reported[:, label]).numpy()
+        mean = np.average(z, axis=1, weights=entries).mean()
 
-        def loss(theta, z=z, t=t, entries=entries):
-            scaled = theta[1] * z + theta[0]
+        def loss(theta, z=z, t=t, entries=entries, mean=mean):
+            scaled = mean + theta[0] + theta[1] * (z - mean)
             return ((np.logaddexp(0, scaled) - t * scaled) * entries).sum(axis=1).mean()
 
         def pulled(theta, loss=loss):
-            return loss(theta) + 0.5 * (theta[0] ** 2 + (theta[1] - 1) ** 2)
+            return loss(theta) + 0.005 * (theta[0] ** 2 + (theta[1] - 1) ** 2)
 
         total += loss(minimize(pulled, [0, 1], bounds=[(None, None), (0, None)]).x)
     found = float(losses.refined_loss(logits, target, "multilabel", weight, reported))
     assert found == pytest.approx(total / (4 * 200), rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "rate"), [(-4, 0.3, 0.02), (-3, 0.3, 0.05), (-4.6, 0.5, 0.01), (-4, 0.01, 0.3)]
+)
+def test_refined_loss_of_rare_labels_needs_no_more_steps(mean, spread, rate):
+    """As in the first epochs: logits near the label's log odds, hardly spread yet."""
+    generator = torch.Generator().manual_seed(0)
+    target = (torch.rand(5000, 1, generator=generator) < rate).float()
+    logits = mean + spread * (torch.randn(4, 5000, 1, generator=generator) + 3 * target)
+    few, many = (
+        float(losses.refined_loss(logits, target, "multilabel", torch.ones(5000), n_steps=n)) for n in (8, 100)
+    )
+    plain = float(losses.prediction_loss(logits, target, "multilabel").mean())
+    assert few == pytest.approx(many, rel=1e-3) and many < 0.8 * plain
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel"])

@@ -28,7 +28,7 @@ class AECFNet(NeuralNet):
         skorch's.
     """
 
-    def __init__(self, *args, kind="multiclass", mask_rate=0.5, mask_warmup=0.2, precision="float32", **kwargs):
+    def __init__(self, *args, kind="multiclass", mask_rate=0.5, mask_warmup=0.0, precision="float32", **kwargs):
         super().__init__(*args, **kwargs)
         self.kind = kind
         self.mask_rate = mask_rate
@@ -43,8 +43,12 @@ class AECFNet(NeuralNet):
 
     def autocast(self):
         """The context that lowers precision where it was asked for; gate and losses stay float32."""
+        # Older torch would hand weights that were cast for a pass without gradient to the passes that learn.
         return torch.autocast(
-            torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"
+            torch.device(self.device).type,
+            dtype=torch.bfloat16,
+            enabled=self.precision == "bfloat16",
+            cache_enabled=False,
         )
 
     def current_mask_rate(self):
@@ -97,12 +101,14 @@ class AECFNet(NeuralNet):
         self.module_.train(training)
         self.criterion_.train(training)
         listening = self.listens("on_batch_begin") or self.listens("on_batch_end")
-        sizes, steps = [], []
+        sizes, steps, outcomes = [], [], []
         try:
             for batch in iterator:
                 if listening:
                     self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
+                if "outcome" in step:
+                    outcomes.append(step.pop("outcome"))
                 sizes.append(len(batch[0][1]))
                 if listening:
                     self.history.record_batch(prefix + "_loss", step["loss"].item())
@@ -112,7 +118,6 @@ class AECFNet(NeuralNet):
         except KeyboardInterrupt:
             self.interrupted_ = True
             raise
-        outcomes = [step.pop("outcome") for step in steps if "outcome" in step]
         if outcomes:
             self.history.record(prefix + "_refined_loss", self.refined_loss(outcomes).item())
         for name in steps[0]:

@@ -6,7 +6,11 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_aecf.inspection._style import as_frame, line_style, tidy
 
 _PANELS = {
-    "loss": {"train_loss": "training", "valid_loss": "validation, mean of mask rates"},
+    "loss": {
+        "train_loss": "training",
+        "valid_loss": "validation, mean of mask rates",
+        "valid_refined_loss": "the same, confidence rescaled",
+    },
     "gate entropy, share of largest": {"gate_entropy": ""},
     "entropy coefficient": {"entropy_coefficient": ""},
     "mask rate": {"mask_rate": ""},

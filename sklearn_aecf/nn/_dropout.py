@@ -13,7 +13,7 @@ class Dropout(nn.Module):
 
     Parameters
     ----------
-    p : float, default=0.3
+    p : float, default=0.5
         In [0, 1).
 
     Examples
@@ -25,7 +25,7 @@ class Dropout(nn.Module):
     [0.0, 2.0]
     """
 
-    def __init__(self, p: float = 0.3):
+    def __init__(self, p: float = 0.5):
         super().__init__()
         if not 0 <= p < 1:
             raise ValueError(f"p must be in [0, 1). Got {p}.")
