@@ -154,27 +154,30 @@ def bars(measured):
 
 def ablation_table(measured):
     """Difference of each variant to the base, paired by data set and seed."""
-    columns = [("score", rate) for rate in RATES] + [("nll", rate) for rate in (0.0, 0.5)] + [("ece", 0.5)]
+    columns = [("score", (rate,)) for rate in (0.0, 0.5, 0.7)]
+    columns += [(measure, RATES) for measure in ("score", "nll", "ece")]
     body = []
     for model in measured.models:
         if model == BASE:
             continue
         pairs = [(data, seed) for data in measured.data for seed in measured.seeds(data, model, max(RATES), "score")]
         cells = [model, str(len(pairs))]
-        for measure, rate in columns:
-            scale = 1 if measure == "nll" else 100
-            differences = scale * np.array(
+        for measure, rates in columns:
+            changes = [
                 [
                     measured.seeds(data, model, rate, measure)[seed] - measured.seeds(data, BASE, rate, measure)[seed]
-                    for data, seed in pairs
+                    for rate in rates
                 ]
-            )
+                for data, seed in pairs
+            ]
+            differences = (1 if measure == "nll" else 100) * np.mean(changes, axis=1)
             error = differences.std(ddof=1) / np.sqrt(len(pairs))
             digits = 3 if measure == "nll" else 1
             cells.append(f"{differences.mean():+.{digits}f} ± {error:.{digits}f}")
         body.append(cells)
     names = {"score": "points", "nll": "NLL", "ece": "ECE, points"}
-    header = ["Variant", "pairs", *(f"{names[measure]}, drop {rate:g}" for measure, rate in columns)]
+    header = ["Variant", "pairs"]
+    header += [f"{names[m]}, {'mean of rates' if len(rates) > 1 else f'drop {rates[0]:g}'}" for m, rates in columns]
     return header, body, f'Variant minus "{BASE}"; more points are better, less NLL and ECE are better'
 
 
