@@ -65,7 +65,7 @@ class AECFClassifier(
         evidence add up (ours).
     n_members : int, default=8
         Heads of the ensemble that shares the embeddings (ours); 1 is the paper's network.
-    entropy_weight : float, default=0.02
+    entropy_weight : float, default=0.2
         Strength of the entropy term for a row of average uncertainty; 0 switches it off.
     n_uncertainty_samples : int, default=8
         Stochastic passes that measure the uncertainty where ``n_members=1``.
@@ -226,7 +226,7 @@ class AECFClassifier(
         dropout=0.5,
         fusion_exponent=0.0,
         n_members=8,
-        entropy_weight=0.02,
+        entropy_weight=0.2,
         n_uncertainty_samples=8,
         complete_weight=0.0,
         cec_weight=0.3,
