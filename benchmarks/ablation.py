@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from baselines import validated_on_complete_rows
 from protocol import RATES, at_drop_rate, fit
 from records import Results
 from skorch.callbacks import Callback, LRScheduler
@@ -22,7 +23,7 @@ from tasks import NAMES, tasks
 from tqdm import tqdm
 
 from sklearn_aecf import AECFClassifier, _classifier
-from sklearn_aecf._training import _net, _objective
+from sklearn_aecf._training import _objective
 from sklearn_aecf.losses import entropy_coefficient, monotone_loss, prediction_loss
 from sklearn_aecf.nn import _fusion, _network
 
@@ -134,11 +135,6 @@ def _constant_gate():
     return [patch.object(_fusion, "masked_softmax", lambda scores, present: softmax(torch.zeros_like(scores), present))]
 
 
-def _complete_rows_only():
-    views = _net.evaluation_views
-    return [patch.object(_net, "evaluation_views", lambda present: views(present, rates=(0.0,)))]
-
-
 def _plain_loss_stops():
     make = _classifier.make_net
     return [patch.object(_classifier, "make_net", lambda **given: make(**{**given, "stopping_loss": "valid_loss"}))]
@@ -185,7 +181,7 @@ VARIANTS = {
         lambda: [patch.object(_objective, "cec_loss", lambda s, e, k, *_: monotone_loss(s, e, k))],
     ),
     "stop on the plain loss": ({}, _plain_loss_stops),
-    "stop on complete rows": ({}, _complete_rows_only),
+    "stop on complete rows": ({}, lambda: [validated_on_complete_rows()]),
     "temperature global": ({"temperature": "global"}, list),
     "no temperature, stop on the plain loss": ({"temperature": None}, list),
     "constant gate": ({}, _constant_gate),

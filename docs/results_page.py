@@ -94,16 +94,17 @@ def mean_ranks(measured, rate, measure):
     return dict(zip(models, np.mean([rankdata(row) for row in table], axis=0), strict=True))
 
 
+def lead(measured, model, rate):
+    """By how much AECF's mean score is above a model's, by data set."""
+    return {
+        data: measured.mean(data, OURS, rate, "score") - measured.mean(data, model, rate, "score")
+        for data in measured.data
+    }
+
+
 def bars(measured):
     """Name, what was reached, and whether the bar that the project set itself is met."""
-    gain = {
-        data: measured.mean(data, OURS, 0.5, "score") - measured.mean(data, PLAIN, 0.5, "score")
-        for data in measured.data
-    }
-    standard = {
-        data: measured.mean(data, OURS, 0.5, "score") - measured.mean(data, STOPPED_ON_COMPLETE, 0.5, "score")
-        for data in measured.data
-    }
+    gain, standard = (lead(measured, model, 0.5) for model in (PLAIN, STOPPED_ON_COMPLETE))
 
     def both(plain, stopped):
         return f"{100 * plain:+.1f} (stopped on complete rows: {100 * stopped:+.1f})"
@@ -115,9 +116,7 @@ def bars(measured):
     text = both(mean, np.mean(list(standard.values())))
     yield "+12 points on average over the sets, drop 0.5", text, mean >= 0.12
     yield "never less than +3 points, drop 0.5", both(least, min(standard.values())), least >= 0.03
-    lost = min(
-        measured.mean(data, OURS, 0.0, "score") - measured.mean(data, PLAIN, 0.0, "score") for data in measured.data
-    )
+    lost = min(lead(measured, PLAIN, 0.0).values())
     yield "complete rows lose less than 0.5 points", f"{100 * lost:+.1f} at worst", lost > -0.005
     for rate in (0.5, 0.7):
         ratios = {
@@ -134,20 +133,16 @@ def bars(measured):
         text = f"{ranks[OURS]:.2f}" + ("" if best == OURS else f" ({best}: {ranks[best]:.2f})")
         yield f"best mean rank in score, drop {rate:g}", text, ranks[OURS] <= ranks[best]
     behind = {
-        (data, model): measured.mean(data, model, 0.5, "score") - measured.mean(data, OURS, 0.5, "score")
-        for data in measured.data
+        (data, model): -ahead
         for model in ranked(measured)
         if model != OURS
+        for data, ahead in lead(measured, model, 0.5).items()
     }
     (data, model), worst = max(behind.items(), key=lambda item: item[1])
     text = f"{100 * worst:+.1f} points ({model}, {DATA[data]})"
     yield "no model ahead by more than 1 point on any set, drop 0.5", text, worst <= 0.01
     if "extrasensory" in measured.data:
-        ahead = [
-            measured.mean("extrasensory", OURS, rate, "score")
-            - measured.mean("extrasensory", "boosting + masked copies", rate, "score")
-            for rate in RATES
-        ]
+        ahead = [lead(measured, "boosting + masked copies", rate)["extrasensory"] for rate in RATES]
         text = ", ".join(f"{100 * value:+.1f}" for value in ahead)
         yield "ExtraSensory: above boosting with masked copies at every rate", text, min(ahead) > 0
 

@@ -55,12 +55,13 @@ class AECFObjective(nn.Module):
     ):
         super().__init__()
         self.kind = kind
-        self.complete_weight = complete_weight
         self.entropy_weight = entropy_weight
         self.cec_weight = cec_weight
         self.monotone_weight = monotone_weight
         # There is nothing to hide from a row with a single modality.
         self.masking = masking if n_modalities > 1 else None
+        # Nor is there anything else to learn from where nothing is hidden.
+        self.complete_weight = 1.0 if self.masking is None else complete_weight
         self.n_uncertainty_samples = n_uncertainty_samples
         self.register_buffer("typical_spread", torch.zeros(()))
         self.register_buffer("regret", torch.zeros(2**n_modalities - 1 if masking == "regret" else 0))
@@ -73,14 +74,13 @@ class AECFObjective(nn.Module):
         fusion, heads, observed = network.fusion, network.heads, present[:, None]
         evidence = fusion.gate.evidence(embeddings)
         weights, entropy = fusion.gate.weigh(evidence, observed)
-        complete_weight = 1 if self.masking is None else self.complete_weight
         # An expert that is not trained itself needs no gradient.
-        with torch.set_grad_enabled(complete_weight > 0 and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(self.complete_weight > 0 and torch.is_grad_enabled()):
             activations = heads.activate(fusion.combine(embeddings, weights, observed))
             logits = heads.read_out(heads.dropout(activations)).float()
             complete = prediction_loss(logits, target, self.kind, label_weight).mean(dim=0)
         weights, entropy = weights[:, 0], entropy[:, 0]
-        loss = complete_weight * complete
+        loss = self.complete_weight * complete
         parts = {"prediction_loss": complete}
         evenness = normalized_entropy(entropy, present)
         predicted = probabilities(logits.detach(), self.kind)
