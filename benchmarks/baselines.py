@@ -12,11 +12,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn_aecf.curriculum import draw_subsets, uniform_rates
 from torch import nn
 
 from sklearn_aecf import AECFClassifier, MultimodalData
 from sklearn_aecf._training import _net
-from sklearn_aecf.curriculum import draw_subsets, uniform_rates
 from sklearn_aecf.losses import prediction_loss, probabilities
 from sklearn_aecf.metrics import drop_modalities
 

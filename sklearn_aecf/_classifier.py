@@ -1,47 +1,53 @@
 """AECFClassifier: checks, labels and the order of the phases; tensors are `_training`'s."""
 
-import warnings
-from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import expit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from sklearn_aecf._data import is_plain_table, split_modalities
-from sklearn_aecf._labels import class_prior, encode_targets
-from sklearn_aecf._rows import LabelledRows, hold_out, usable_rows, warn_never_observed
-from sklearn_aecf._sklearn_callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
-from sklearn_aecf._training import (
-    NetworkInputs,
-    Predictor,
-    choose_device,
-    fit_temperature,
-    history_columns,
-    make_net,
-    seeded,
-    suited_threads,
-    training_rows,
+from sklearn_aecf._data import did_you_mean, form_of, quoted, split_modalities, warn_caller
+from sklearn_aecf._inputs import NetworkInputs
+from sklearn_aecf._model import Model
+from sklearn_aecf._problem import as_label_array, read_targets
+from sklearn_aecf._rows import LabelledRows, hold_out, usable_rows, warn_never_observed, weighed
+from sklearn_aecf._sklearn_support import (
+    CallbackSupportMixin,
+    EpochTasks,
+    NestedEncodersMixin,
+    all_or_nothing,
+    with_callbacks,
 )
-from sklearn_aecf.curriculum import MAX_REGRET_MODALITIES
+from sklearn_aecf._training import fit_temperature, history_columns, make_net, training_rows, validation_views
+from sklearn_aecf._training._own_encoders import own_encoders
+from sklearn_aecf.masking import EntropyMasking, Masking, RegretMasking, UniformMasking
+from sklearn_aecf.nn import AECFNetwork
+from sklearn_aecf.nn._runtime import choose_device, seeded, suited_threads
 
 # More held-out rows than this would make no validation loss more certain than the differences that matter.
 MAX_HELD_OUT = 10_000
 
+# Stochastic passes that measure the uncertainty of a single member afterwards.
+N_SAMPLES = 32
+
 
 class AECFClassifier(
-    ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+    NestedEncodersMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    CallbackSupportMixin,
+    TransformerMixin,
+    ClassifierMixin,
+    BaseEstimator,
 ):
     """Classify rows of several modalities, any of which may be missing.
 
-    Each modality is embedded by a small network; a gate weighs the embeddings that a row has; heads classify their
-    weighted sum. In training, modalities are hidden on purpose, by chance or most where the gate leans on one of them
-    (``masking="entropy"``, the paper's adaptive curriculum); an entropy term, stronger where the prediction is
-    uncertain, keeps the gate from collapsing; and predictions from fewer modalities learn from those from more
-    (contrastive expert calibration). Afterwards a temperature per subset of modalities is fitted on rows held out.
+    Each modality is embedded by a small network, or by an encoder of your own; a gate weighs the embeddings that a row
+    has; heads classify their weighted sum. In training, modalities are hidden on purpose. An entropy term, stronger
+    where the prediction is uncertain, keeps the gate from collapsing. Predictions from fewer modalities learn from
+    those from more (contrastive expert calibration). Afterwards a temperature per subset of modalities is fitted on
+    rows held out.
 
     A row of NaN in a modality means that it is missing there; single NaN inside an observed modality are gaps, filled
     with the training mean; a row with nothing observed gets the class prior.
@@ -52,46 +58,48 @@ class AECFClassifier(
         Column groups of an array (slice or positions) or a DataFrame (names or a pattern such as ``"note_*"``). None
         takes such X as one modality, or, for columns of two levels, groups by the first. Not used where X is a
         mapping of modalities.
+    encoders : dict of str to torch module or callable, default=None
+        Encoders of your own, by name of the modality, trained with the rest: a module from a batch of shape (b, ...)
+        to a vector a row, or a callable without arguments that returns one. A module is copied and starts with the
+        weights that it has; what a callable makes is seeded by `random_state`. Such a modality may have any shape
+        behind the first axis; its encoder gets float32, or int64 of signed integers, and only rows that have it.
+        Parameters of a callable with ``get_params`` can be searched over: ``encoders__image__width``.
     embed_dim : int, default=128
-        Width of a modality's embedding.
+        Width of a modality's embedding. An encoder with another width is followed by a linear layer.
     hidden_dim : int, default=256
         Width of the layer before it.
-    gate_hidden_dim : int, default=32
-        Width of the gate's hidden layer.
     dropout : float, default=0.5
         Rate in [0, 1) of dropout in the embeddings and before the heads.
-    fusion_exponent : float or "learned", default=0.0
-        ``alpha`` of the factor ``|S| ** alpha`` on the fused embedding: 0 is the paper's convex mixture, 1 lets
-        evidence add up (ours).
     n_members : int, default=8
         Heads of the ensemble that shares the embeddings (ours); 1 is the paper's network.
-    entropy_weight : float, default=0.2
-        Strength of the entropy term for a row of average uncertainty; 0 switches it off.
-    n_uncertainty_samples : int, default=8
-        Stochastic passes that measure the uncertainty where ``n_members=1``.
-    complete_weight : float, default=0.0
-        Weight of the loss on all that a row has, beside that on its masked copies, which mask rates near 0 leave
-        complete at times. Counts as 1 where nothing is hidden: with ``masking=None`` or a single modality.
-    cec_weight : float, default=0.3
-        Strength of the contrastive expert calibration; 0 switches it off.
-    monotone_weight : float, default=0.0
-        Within it, weight of the penalty on confidence that grows as modalities are hidden (the paper's; 1 weighs it
-        like the pull towards the prediction from all modalities, which is ours). Off, because neither scores nor
-        calibration gained by it on four data sets, nor monotonicity on two.
-    masking : {"uniform", "entropy", "regret"} or None, default="uniform"
+    network : type or callable, default=None
+        Makes the network, from the arguments of `sklearn_aecf.nn.AECFNetwork`; None is that class. A subclass may
+        override `forward`: training, prediction and explanation all call it.
+    masking : {"uniform", "entropy", "regret"}, Masking or None, default="uniform"
         What decides which modalities are hidden in training: chance alone, the gate's entropy (the paper's adaptive
-        curriculum; on four data sets it made no difference), or how badly each subset is handled (ours, up to 8
-        modalities). None hides nothing.
+        curriculum), or how badly each subset is handled (ours, up to 8 modalities); or an object of
+        `sklearn_aecf.masking`, or of a subclass of your own. None hides nothing.
     mask_rate : float, default=0.5
-        Mean probability in [0, 1) that an observed modality is hidden, after the warm-up. Every row draws its own,
-        uniform around this mean, so that a batch holds nearly complete rows and nearly empty ones (ours). With
-        ``masking="regret"`` it is the share of rows that lose anything.
-    mask_warmup : float, default=0.0
-        Share of `max_epochs` over which the mask rate rises from 0.
+        Mean probability in [0, 1) that an observed modality is drawn to be hidden; every row draws its own, uniform
+        around this mean (ours). Since one modality always stays, less is hidden: at 0.5 a third of two modalities
+        (``hidden_share`` in `history_`). With ``masking="regret"`` it is the share of draws that hide anything. Not
+        used where `masking` is an object, which has its own.
+    entropy_weight : float, default=0.2
+        Strength of the entropy term; 0 switches it off. In each row it is multiplied by ``softplus(U / scale)``, with
+        ``U`` the row's uncertainty.
+    entropy_scale : float or "auto", default="auto"
+        The scale of the uncertainty. ``"auto"`` is its running mean (ours): a row of average uncertainty then gets
+        1.31 times the weight, a certain one 0.69 times, and none more than 3 times. 1.0 is the paper's formula, in
+        which rows hardly differ, because U is small.
+    agreement_weight : float, default=0.3
+        Strength of the pull from predictions of fewer modalities towards those of more (ours); 0 switches it off.
+    monotone_weight : float, default=0.0
+        Strength of the penalty on confidence that grows as modalities are hidden: the paper's contrastive expert
+        calibration. Off, because neither scores nor calibration gained by it on four data sets.
     learning_rate : float, default=1e-3
-        Of AdamW.
+        Step size of the optimizer, AdamW.
     weight_decay : float, default=1e-2
-        Of AdamW.
+        Share of each weight, times the learning rate, that AdamW takes away in a step.
     batch_size : int or "auto", default="auto"
         Rows a step; ``"auto"`` is the power of two next to n / 8, between 32 and 128.
     max_epochs : int, default=100
@@ -99,9 +107,8 @@ class AECFClassifier(
     early_stopping : bool, default=True
         Hold rows out and keep the weights of the epoch with the lowest validation loss, averaged over the mask rates
         0, 0.3, 0.5 and 0.7. With a `temperature` it is the loss that rescaled confidence would leave
-        (``"valid_refined_loss"`` in `history_`): overconfidence, which is mended afterwards, does not end the training
-        [2]_; nor do wrong base rates of single labels, which are not mended, but say nothing about how well they are
-        told apart.
+        (``"valid_refined_loss"`` in `history_`) [2]_: overconfidence is mended afterwards and does not end the
+        training. False trains for `max_epochs` and keeps the last weights, also where a `validation_set` is given.
     validation_fraction : float or "auto", default="auto"
         Share of the rows held out, stratified by class where every class has rows enough; ``"auto"`` is 200 rows, but
         no less than 10 % (or 10,000 rows) and no more than 20 %.
@@ -109,8 +116,9 @@ class AECFClassifier(
         Epochs without a better validation loss after which training stops.
     temperature : {"subset", "global"} or None, default="subset"
         Calibration on the held-out rows, see `SubsetTemperature`. Without such rows there is none.
-    scale : {"standard"} or None, default="standard"
-        Whether every feature is standardised by its observed training values.
+    scale : {"standard"}, list of str or None, default="standard"
+        Which modalities have every feature standardised by its observed training values: all but those with an
+        encoder of their own, those that are listed, or none.
     add_gap_indicator : bool, default=False
         Add a column to the network's inputs for each feature with gaps in training.
     class_weight : dict, "balanced" or None, default=None
@@ -120,7 +128,9 @@ class AECFClassifier(
     precision : {"float32", "bfloat16"}, default="float32"
         Of the matrix products; the gate and the losses are always float32.
     callbacks : list of skorch callbacks, default=None
-        Further ones, e.g. ``[skorch.callbacks.LRScheduler(...)]``.
+        Any of skorch's, e.g. ``[skorch.callbacks.LRScheduler(...)]``. An `EarlyStopping` among them takes the place
+        of the one that `early_stopping` stands for. With a `Checkpoint` and a `LoadInitState` a long fit that broke
+        off goes on where the checkpoint was written.
     warm_start : bool, default=False
         Go on from the previous `fit` instead of starting again.
     random_state : int, RandomState instance or None, default=None
@@ -136,6 +146,7 @@ class AECFClassifier(
     modality_names_ : list of str
         Modalities in fitted order.
     n_features_per_modality_ : dict of str to int
+        Features of each modality; of one with an encoder of its own the product of its shape.
     n_features_in_ : int
         Features of all modalities together.
     feature_names_in_ : ndarray of str
@@ -143,10 +154,11 @@ class AECFClassifier(
     class_prior_ : ndarray of shape (n_classes,)
         Prediction for rows with nothing observed.
     net_ : skorch.NeuralNet
-        The trained net; its module is a `sklearn_aecf.nn.AECFNetwork`.
+        The trained net; its ``module_`` is the network.
     history_ : dict of str to ndarray
-        One entry an epoch: losses, gate entropy, entropy coefficient, mask rate, duration in seconds.
+        One entry an epoch: losses, gate entropy, entropy coefficient, share of modalities hidden, duration in seconds.
     temperature_ : SubsetTemperature or None
+        Fitted on the rows held out.
     n_iter_ : int
         Epochs run.
     best_epoch_ : int
@@ -160,6 +172,8 @@ class AECFClassifier(
     -----
     A plain dict works in `fit` and `predict` only. Tools that split X count a dict's keys as rows and stop with
     "Found input variables with inconsistent numbers of samples". The remedy is ``X = MultimodalData(X)``.
+
+    A fit that raises leaves the estimator as it was.
 
     References
     ----------
@@ -183,20 +197,18 @@ class AECFClassifier(
 
     _parameter_constraints: dict = {
         "modalities": [dict, None],
+        "encoders": [dict, None],
         "embed_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "gate_hidden_dim": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "fusion_exponent": [Interval(Real, 0, 1, closed="both"), StrOptions({"learned"})],
         "n_members": [Interval(Integral, 1, None, closed="left")],
-        "entropy_weight": [Interval(Real, 0, None, closed="left")],
-        "n_uncertainty_samples": [Interval(Integral, 2, None, closed="left")],
-        "complete_weight": [Interval(Real, 0, None, closed="left")],
-        "cec_weight": [Interval(Real, 0, None, closed="left")],
-        "monotone_weight": [Interval(Real, 0, None, closed="left")],
-        "masking": [StrOptions({"entropy", "uniform", "regret"}), None],
+        "network": [callable, None],
+        "masking": [StrOptions({"entropy", "uniform", "regret"}), Masking, None],
         "mask_rate": [Interval(Real, 0, 1, closed="left")],
-        "mask_warmup": [Interval(Real, 0, 1, closed="both")],
+        "entropy_weight": [Interval(Real, 0, None, closed="left")],
+        "entropy_scale": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "agreement_weight": [Interval(Real, 0, None, closed="left")],
+        "monotone_weight": [Interval(Real, 0, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -205,7 +217,7 @@ class AECFClassifier(
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "temperature": [StrOptions({"subset", "global"}), None],
-        "scale": [StrOptions({"standard"}), None],
+        "scale": [StrOptions({"standard"}), list, None],
         "add_gap_indicator": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "device": [str],
@@ -220,20 +232,18 @@ class AECFClassifier(
         self,
         modalities=None,
         *,
+        encoders=None,
         embed_dim=128,
         hidden_dim=256,
-        gate_hidden_dim=32,
         dropout=0.5,
-        fusion_exponent=0.0,
         n_members=8,
-        entropy_weight=0.2,
-        n_uncertainty_samples=8,
-        complete_weight=0.0,
-        cec_weight=0.3,
-        monotone_weight=0.0,
+        network=None,
         masking="uniform",
         mask_rate=0.5,
-        mask_warmup=0.0,
+        entropy_weight=0.2,
+        entropy_scale="auto",
+        agreement_weight=0.3,
+        monotone_weight=0.0,
         learning_rate=1e-3,
         weight_decay=1e-2,
         batch_size="auto",
@@ -253,20 +263,18 @@ class AECFClassifier(
         verbose=0,
     ):
         self.modalities = modalities
+        self.encoders = encoders
         self.embed_dim = embed_dim
         self.hidden_dim = hidden_dim
-        self.gate_hidden_dim = gate_hidden_dim
         self.dropout = dropout
-        self.fusion_exponent = fusion_exponent
         self.n_members = n_members
-        self.entropy_weight = entropy_weight
-        self.n_uncertainty_samples = n_uncertainty_samples
-        self.complete_weight = complete_weight
-        self.cec_weight = cec_weight
-        self.monotone_weight = monotone_weight
+        self.network = network
         self.masking = masking
         self.mask_rate = mask_rate
-        self.mask_warmup = mask_warmup
+        self.entropy_weight = entropy_weight
+        self.entropy_scale = entropy_scale
+        self.agreement_weight = agreement_weight
+        self.monotone_weight = monotone_weight
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.batch_size = batch_size
@@ -300,8 +308,9 @@ class AECFClassifier(
         Parameters
         ----------
         X : dict of str to array-like, MultimodalData, array-like or DataFrame
-            A dict has one array of shape (n_rows, n_features) per modality, with a row of NaN where it is missing.
-            For arrays and DataFrames see `modalities`.
+            A dict has one array of shape (n_rows, n_features) per modality, with a row of NaN where it is missing; of
+            a modality with an encoder of its own the array may have any shape (n_rows, ...). For arrays and DataFrames
+            see `modalities`.
         y : array-like of shape (n_rows,) or (n_rows, n_labels)
             Classes, or 0/1 a label with NaN or -1 where it was not reported.
         sample_weight : array-like of shape (n_rows,), default=None
@@ -317,120 +326,143 @@ class AECFClassifier(
         Raises
         ------
         TypeError, ValueError
-            One sentence that names the modality, what was expected, what came and what to do; before any training.
+            One sentence that names the modality, what was expected, what came and what to do; before any training. The
+            estimator is then as it was.
         """
         self._validate_params()
         again = self.warm_start and hasattr(self, "net_")
-        with _as_before_if_refused(self, "n_features_in_", "feature_names_in_"):
-            data = self._read(X, reset=not again)
-            if self.masking == "regret" and len(data.names) > MAX_REGRET_MODALITIES:
-                raise ValueError(
-                    f"masking='regret' keeps a number per subset, for up to {MAX_REGRET_MODALITIES} modalities. Got "
-                    f"{len(data.names)}; use 'entropy' or 'uniform'."
-                )
-            targets = encode_targets(y, self._known_targets if again else None)
-            if len(targets) != len(data):
-                raise ValueError(
-                    f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
-                    f"{len(targets)}. Give one label per row."
-                )
-            weight = _check_sample_weight(sample_weight, data.present, dtype=np.float64, ensure_non_negative=True)
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
-                validation_set = self._read_validation(validation_set, data.spec, targets)
-            training, validation = hold_out(
-                usable_rows(data, targets, weight),
-                validation_set,
-                _validation_fraction(self.validation_fraction, len(data)) if self.early_stopping else None,
-                seed,
+        with all_or_nothing(self):
+            training, validation, seed = self._read_rows(X, y, sample_weight, validation_set, again)
+            if not again:
+                warn_never_observed(training)
+            self._train(training, validation, seed, again)
+        return self
+
+    def _read_rows(self, X, y, sample_weight, validation_set, again):
+        """X and y as rows to train and to validate on, with their weights, and a seed."""
+        data = self._read(X, reset=not again)
+        self._check_names(data.names)
+        if again:
+            problem, targets = self._problem, self._problem.encode(as_label_array(y))
+        else:
+            problem, targets = read_targets(y)
+        if len(targets) != len(data):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
+                f"{len(targets)}. Give one label per row."
             )
+        weight = _check_sample_weight(sample_weight, data.present, dtype=np.float64, ensure_non_negative=True)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        usable = usable_rows(data, targets, weight, problem)
+        if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
+            typical = weight[usable.rows].mean()
+            validation_set = self._read_validation(validation_set, data.spec, problem, typical)
+        fraction = _validation_fraction(self.validation_fraction, len(data)) if self.early_stopping else None
+        training, validation = hold_out(usable, validation_set, fraction, seed, problem)
         if not again:
-            warn_never_observed(training)
-            self._spec = data.spec
-            self._kind = targets.kind
-            self._known_targets = targets.take(slice(0, 0))
-            self._n_features_out = self.embed_dim
-            self.classes_ = targets.classes
+            self._spec, self._problem = data.spec, problem
+            self.classes_ = problem.classes
             self.modality_names_ = list(data.names)
             self.n_features_per_modality_ = dict(zip(data.names, data.widths, strict=True))
-        self._train(training, validation, seed, again)
-        return self
+            self._n_features_out = self.embed_dim
+        return *weighed(training, validation, self.class_weight, problem), seed
+
+    def _check_names(self, names):
+        """Refuse encoders and scales of modalities that X has not, before anything is computed."""
+        listed = self.scale if isinstance(self.scale, list) else []
+        for parameter, given in (("encoders", self.encoders or ()), ("scale", listed)):
+            for name in given:
+                if name not in names:
+                    raise ValueError(
+                        f"{parameter} names modality {name!r}, which X lacks{did_you_mean(name, names)} "
+                        f"Modalities: {quoted(names)}."
+                    )
+
+    def _standardized(self, name):
+        """Whether a modality is to be standardised."""
+        if self.scale == "standard":
+            return name not in (self.encoders or ())
+        return self.scale is not None and name in self.scale
 
     def _train(self, training, validation, seed, again):
         """The phases that need a generator: initial weights, epochs, temperature."""
         device = choose_device(self.device)
-        self.class_prior_ = class_prior(training.targets.take(training.rows), *training.weights(self.class_weight))
-        inputs = (
-            self._predictor.inputs
-            if again
-            else NetworkInputs.fit(training, standardize=self.scale is not None, gap_indicator=self.add_gap_indicator)
-        )
+        if not again:
+            self._inputs = NetworkInputs.fit(
+                training,
+                standardized=self._standardized,
+                gap_indicator=self.add_gap_indicator,
+                raw=frozenset(self.encoders or ()),
+            )
+        self.class_prior_ = self._problem.prior(training.chosen_targets, training.weight, training.label_weight)
+        self.temperature_ = None
         with seeded(seed, device):
-            net = self._make_net(inputs, validation, len(training), device)
+            views = validation_views(validation, self._inputs)
+            net = self._make_net(training, validation, views, device)
             if again:
                 net.take_over(self.net_)
             self.net_ = net
-            self._predictor = Predictor(self.net_, inputs)
-            self.temperature_ = None
-            rows = training_rows(inputs, training, self.class_weight, device)
-            per_row = sum(self.hidden_dim * (width + self.embed_dim) for width in inputs.widths)
-            with suited_threads(self.net_.batch_size * per_row):
-                self.net_.epoch_tasks = EpochTasks(self, self.max_epochs)
-                self.net_.partial_fit(rows)
-                self.net_.epoch_tasks.end()
-            # The net would otherwise keep, and pickle, the rows that it was validated on.
-            self.net_.train_split = self.net_.epoch_tasks = None
-            self._record_history()
-            if validation is not None and self.temperature is not None:
-                self.temperature_ = fit_temperature(self._predictor, validation, self.class_weight, self.temperature)
+            rows = training_rows(self._inputs, training, device)
+            with suited_threads(net.batch_size * self._work_per_row()):
+                net.epoch_tasks = EpochTasks(self, self.max_epochs)
+                net.partial_fit(rows)
+                net.epoch_tasks.end()
+        # The net would otherwise keep, and pickle, the rows that it was validated on.
+        net.train_split = net.epoch_tasks = None
+        self._record_history()
+        if validation is not None and self.temperature is not None:
+            self.temperature_ = fit_temperature(self._model, validation, views.numpy(), self.temperature)
 
-    def _make_net(self, inputs, validation, n_rows, device):
+    def _make_net(self, training, validation, views, device):
+        masking = masking_of(self.masking, self.mask_rate)
         return make_net(
-            network={
-                "n_features": inputs.widths,
-                "n_outputs": len(self.classes_),
+            network=self.network or AECFNetwork,
+            network_params={
+                "n_features": self._inputs.n_features,
+                "n_outputs": self._problem.n_outputs,
                 "embed_dim": self.embed_dim,
                 "hidden_dim": self.hidden_dim,
-                "gate_hidden_dim": self.gate_hidden_dim,
                 "dropout": self.dropout,
-                "fusion_exponent": self.fusion_exponent,
                 "n_members": self.n_members,
+                "encoders": own_encoders(self.encoders or {}, self._inputs, training, self.embed_dim),
             },
-            objective={
-                "kind": self._kind,
-                "n_modalities": len(inputs.active),
+            objective_params={
+                "n_modalities": len(self._inputs.active),
+                "masking": masking,
                 "entropy_weight": self.entropy_weight,
-                "complete_weight": self.complete_weight,
-                "cec_weight": self.cec_weight,
+                "entropy_scale": self.entropy_scale,
+                "agreement_weight": self.agreement_weight,
                 "monotone_weight": self.monotone_weight,
-                "masking": self.masking,
-                "n_uncertainty_samples": self.n_uncertainty_samples,
             },
-            validation=(None if validation is None else training_rows(inputs, validation, self.class_weight, device)),
-            batch_size=_batch_size(self.batch_size, n_rows),
+            problem=self._problem,
+            validation=None if validation is None else training_rows(self._inputs, validation, device, views),
+            batch_size=_batch_size(self.batch_size, len(training)),
             max_epochs=self.max_epochs,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            n_iter_no_change=self.n_iter_no_change if self.early_stopping else None,
+            patience=self.n_iter_no_change if self.early_stopping else None,
             # What a temperature mends afterwards is no reason to stop.
             stopping_loss="valid_loss" if self.temperature is None else "valid_refined_loss",
             callbacks=self.callbacks,
             verbose=self.verbose,
             device=device,
-            kind=self._kind,
-            mask_rate=self.mask_rate,
-            mask_warmup=self.mask_warmup,
             precision=self.precision,
         )
 
-    def _read_validation(self, validation_set, spec, known):
-        """Rows of a tuple (X, y), read as those of `fit`."""
+    def _work_per_row(self):
+        """Multiplications of a row in the embeddings, which decide how many threads a step can use."""
+        if self.encoders:
+            return np.inf  # of an encoder of the user's nobody knows; they are rarely small
+        return sum(self.hidden_dim * (width + self.embed_dim) for width in self._inputs.n_features)
+
+    def _read_validation(self, validation_set, spec, problem, weight):
+        """Rows of a tuple (X, y), read as those of `fit`; each weighs as much as a typical training row."""
         if len(validation_set) != 2:
             raise ValueError(
                 f"validation_set must be a mask over the rows of X, or a tuple (X, y). Got {len(validation_set)} items."
             )
         data = self._read(validation_set[0], reset=False, spec=spec)
-        targets = encode_targets(validation_set[1], known)
+        targets = problem.encode(as_label_array(validation_set[1]))
         if len(targets) != len(data):
             raise ValueError(
                 f"validation_set has {len(data)} rows in X, but {len(targets)} labels; give one label per row."
@@ -438,30 +470,30 @@ class AECFClassifier(
         observed = np.flatnonzero(data.present.any(axis=1))
         if len(observed) == 0:
             raise ValueError("validation_set has no row with an observed modality; give rows to validate on.")
-        return LabelledRows(data, targets, np.ones(len(data)), observed)
+        return LabelledRows(data, targets, np.full(len(data), weight), observed)
 
     def _record_history(self):
         self.history_ = history_columns(self.net_)
         self.n_iter_ = len(self.history_["epoch"])
         self.best_epoch_ = self.net_.kept_epoch()
         if self.net_.interrupted_:
-            warnings.warn(
+            warn_caller(
                 f"fit was interrupted in epoch {len(self.net_.history)}; the best weights so far (epoch "
                 f"{self.best_epoch_}) are kept.",
-                UserWarning,
-                stacklevel=4,
             )
 
     def _read(self, X, *, reset, spec=None):
         """X as `Modalities`, checked against what was fitted unless `reset`."""
-        if is_plain_table(X, self.modalities):
+        plain = form_of(X, self.modalities).is_plain_table
+        if plain:
             X = validate_data(
                 self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_features=int(reset)
             )
         if not reset and spec is None:
             spec = self._spec
-        data = split_modalities(X, self.modalities, spec=spec, estimator=type(self).__name__)
-        if reset and not is_plain_table(X, self.modalities):
+        raw = frozenset(self.encoders or ())
+        data = split_modalities(X, self.modalities, spec=spec, estimator=type(self).__name__, raw=raw)
+        if reset and not plain:
             self.n_features_in_ = sum(data.widths)
             names = None if data.labels is None else [label for group in data.labels.values() for label in group]
             if names and all(isinstance(label, str) for label in names):
@@ -471,6 +503,20 @@ class AECFClassifier(
         return data
 
     # Predicting
+
+    @property
+    def _model(self):
+        """What answers: the fitted parts together. Made anew, so that there is one truth about each."""
+        return Model(
+            network=self.net_.module_,
+            inputs=self._inputs,
+            problem=self._problem,
+            prior=self.class_prior_,
+            temperature=self.temperature_,
+            device=self.net_.device,
+            precision=self.precision,
+            row_width=self.n_members * self.embed_dim,
+        )
 
     def predict_proba(self, X):
         """Probability of each class, or of each label.
@@ -485,7 +531,14 @@ class AECFClassifier(
         ndarray of float64, shape (n_rows, n_classes) or (n_rows, n_labels)
             The class prior in rows with nothing observed, with one warning a call.
         """
-        return self._probabilities(self._checked_input(X))
+        data, model = self._checked_input(X), self._model
+        unobserved = ~model.observed(data)
+        if unobserved.any():
+            warn_caller(
+                f"{unobserved.sum()} of {len(data)} rows have no observed modality; their prediction is the class "
+                "prior.",
+            )
+        return model.probabilities(data)[:, 0]
 
     def predict_proba_subsets(self, X, subsets):
         """Probabilities from several subsets of the modalities, embedding every row once.
@@ -510,20 +563,35 @@ class AECFClassifier(
                 f"subsets must be an array of bools with {len(data.names)} columns ({', '.join(data.names)}), or lists "
                 f"of these names. Got {subsets.dtype} of shape {subsets.shape}."
             )
-        views = data.present[:, None] & subsets
-        logits = self._predictor.logits(data, views)
-        return np.stack([self._calibrated(logits[:, v], views[:, v]) for v in range(len(subsets))])
+        probability = self._model.probabilities(data, data.present[:, None] & subsets)
+        return np.ascontiguousarray(probability.swapaxes(0, 1))
 
     def predict_log_proba(self, X):
-        """Logarithm of `predict_proba`, same shape."""
+        """Logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : as in `predict_proba`
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_classes) or (n_rows, n_labels)
+        """
         return np.log(self.predict_proba(X))
 
     def predict(self, X):
-        """Most probable class of each row, shape (n_rows,), or 0/1 a label, shape (n_rows, n_labels)."""
+        """Most probable class of each row, or 0/1 a label.
+
+        Parameters
+        ----------
+        X : as in `predict_proba`
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_labels)
+        """
         probability = self.predict_proba(X)
-        if self._kind == "multilabel":
-            return (probability > 0.5).astype(int)
-        return self.classes_[probability.argmax(axis=1)]
+        return self._problem.decode(probability)
 
     def score(self, X, y, sample_weight=None):
         """Accuracy; of several labels a row, the share of rows with every reported label right.
@@ -540,40 +608,62 @@ class AECFClassifier(
         float
         """
         check_is_fitted(self)
-        if self._kind != "multilabel":
-            return super().score(X, y, sample_weight)
-        targets = encode_targets(y, self._known_targets)
-        right = (self.predict(X) == targets.encoded) | ~targets.reported
-        return float(np.average(right.all(axis=1), weights=sample_weight))
+        return self._problem.score(self.predict(X), as_label_array(y), sample_weight)
 
     def gate_weights(self, X):
         """Weight of each modality in each row.
+
+        Parameters
+        ----------
+        X : as in `predict_proba`
 
         Returns
         -------
         ndarray of float64, shape (n_rows, n_modalities)
             Rows sum to 1; exactly 0 where a modality is missing, and in rows with nothing observed.
         """
-        data = self._checked_input(X)
-        weights = np.zeros(data.present.shape)
-        weights[:, self._predictor.inputs.active] = self._predictor.gate_weights(data)
-        return weights
+        return self._model.gate_weights(self._checked_input(X))
+
+    def uncertainty(self, X):
+        """``U(x)``, by which the entropy term is weighed: how far the members of the ensemble disagree.
+
+        Parameters
+        ----------
+        X : as in `predict_proba`
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows,)
+            Variance of the members' probabilities, a mean over classes; with ``n_members=1`` that of 32 passes with
+            dropout, always the same. NaN in rows with nothing observed.
+
+        References
+        ----------
+        .. [1] Chlon, Chlon and Awada, arXiv:2505.15417: ``Var_K`` by MC dropout or a deep ensemble.
+        """
+        return self._model.uncertainty(self._checked_input(X), N_SAMPLES)
 
     def transform(self, X):
         """Fused embedding of each row.
+
+        Parameters
+        ----------
+        X : as in `predict_proba`
 
         Returns
         -------
         ndarray of float64, shape (n_rows, embed_dim)
             Zeros in rows with nothing observed.
         """
-        data = self._checked_input(X)
-        fused = self._predictor.fused(data)
-        fused[~self._observed(data)] = 0
-        return fused
+        return self._model.fused(self._checked_input(X))
 
     def to_device(self, device):
-        """Move the fitted model, e.g. to ``"cpu"`` or ``"cuda"``.
+        """Move the fitted model.
+
+        Parameters
+        ----------
+        device : str
+            E.g. ``"cpu"`` or ``"cuda"``; see the parameter.
 
         Returns
         -------
@@ -587,42 +677,13 @@ class AECFClassifier(
         check_is_fitted(self)
         return self._read(X, reset=False)
 
-    def _observed(self, data):
-        """Rows with at least one modality that the network has a part for."""
-        return data.present[:, self._predictor.inputs.active].any(axis=1)
 
-    def _probabilities(self, data):
-        unobserved = ~self._observed(data)
-        if unobserved.any():
-            warnings.warn(
-                f"{unobserved.sum()} of {len(data)} rows have no observed modality; their prediction is the class "
-                "prior.",
-                UserWarning,
-                stacklevel=3,
-            )
-        return self._calibrated(self._predictor.logits(data)[:, 0], data.present)
-
-    def _calibrated(self, logits, present):
-        """Probabilities of logits, given what they were computed from; the prior where that was nothing."""
-        present = present[:, self._predictor.inputs.active]
-        if self.temperature_ is not None:
-            logits = logits / self.temperature_.temperature(present)[:, None]
-        probability = expit(logits) if self._kind == "multilabel" else softmax(logits, axis=1)
-        probability[~present.any(axis=1)] = self.class_prior_
-        return probability
-
-
-@contextmanager
-def _as_before_if_refused(estimator, *names):
-    """Attributes of a fitted estimator survive a fit that refuses its input."""
-    before = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
-    try:
-        yield
-    except Exception:
-        for name in names:
-            vars(estimator).pop(name, None)
-        vars(estimator).update(before)
-        raise
+def masking_of(masking, rate):
+    """The strategy that a name stands for, or a copy of the one given."""
+    if isinstance(masking, Masking):
+        return clone(masking)
+    named = {"uniform": UniformMasking, "entropy": EntropyMasking, "regret": RegretMasking}
+    return None if masking is None else named[masking](rate)
 
 
 def _validation_fraction(fraction, n_rows):

@@ -1,13 +1,12 @@
 """Which rows are learnt from, which are held out, and what each of them weighs."""
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from sklearn_aecf._data import Modalities
-from sklearn_aecf._labels import Targets, class_weights
+from sklearn_aecf._data import Modalities, warn_caller
+from sklearn_aecf._problem import Targets
 
 MIN_ROWS = 10
 
@@ -25,29 +24,42 @@ class LabelledRows:
     sample_weight : ndarray of shape (n_rows,)
     rows : ndarray of int
         Positions of the rows that are meant.
+    weight : ndarray of shape (len(rows),), or None before `weighed`
+        What each of the rows counts in the loss: its sample weight times that of its class, 1 on average in training.
+    label_weight : ndarray of shape (len(rows), n_labels), or None
+        What each label counts; None where there is one class a row.
     """
 
     data: Modalities
     targets: Targets
     sample_weight: np.ndarray
     rows: np.ndarray
+    weight: np.ndarray | None = None
+    label_weight: np.ndarray | None = None
 
     def __len__(self):
         return len(self.rows)
 
-    def weights(self, class_weight):
-        """Weight of each of the rows, 1 on average, and of each of their labels (None if not multilabel)."""
-        row_weight, label_weight = class_weights(
-            self.targets.take(self.rows), class_weight, self.sample_weight[self.rows]
-        )
-        return row_weight / max(row_weight.mean(), 1e-12), label_weight
+    @property
+    def chosen_targets(self):
+        """Targets of the rows that are meant."""
+        return self.targets.take(self.rows)
 
     def present(self, modalities):
         """Presence of some modalities in the rows."""
         return self.data.present[self.rows][:, modalities]
 
+    def some(self, index):
+        """Some of these rows, by position among them."""
+        return replace(
+            self,
+            rows=self.rows[index],
+            weight=None if self.weight is None else self.weight[index],
+            label_weight=None if self.label_weight is None else self.label_weight[index],
+        )
 
-def usable_rows(data, targets, sample_weight):
+
+def usable_rows(data, targets, sample_weight, problem):
     """Rows to learn from: with a positive weight and something observed.
 
     Raises
@@ -62,14 +74,11 @@ def usable_rows(data, targets, sample_weight):
     observed = data.present.any(axis=1)
     left_out = int((~observed & (sample_weight > 0)).sum())
     if left_out:
-        warnings.warn(
+        warn_caller(
             f"{left_out} of {len(data)} rows have no observed modality; they are left out of training.",
-            UserWarning,
-            stacklevel=3,
         )
     chosen = LabelledRows(data, targets, sample_weight, np.flatnonzero(observed & (sample_weight > 0)))
-    if len(chosen) > 0:
-        _refuse_single_class(chosen)
+    problem.refuse_constant(chosen.chosen_targets)
     if len(chosen) < MIN_ROWS:
         raise ValueError(
             f"AECFClassifier needs at least {MIN_ROWS} rows with an observed modality and a positive weight to fit. "
@@ -78,7 +87,7 @@ def usable_rows(data, targets, sample_weight):
     return chosen
 
 
-def hold_out(labelled, validation_set, fraction, seed):
+def hold_out(labelled, validation_set, fraction, seed, problem):
     """Split the rows into those that train and those that validate.
 
     Parameters
@@ -89,6 +98,7 @@ def hold_out(labelled, validation_set, fraction, seed):
     fraction : float or None
         Size of that share; None holds nothing out.
     seed : int
+    problem : Multiclass or Multilabel
 
     Returns
     -------
@@ -100,14 +110,38 @@ def hold_out(labelled, validation_set, fraction, seed):
     if validation_set is not None:
         chosen = _masked_rows(labelled, validation_set)
     elif fraction is not None:
-        chosen = _stratified_share(labelled, fraction, seed)
+        chosen = _stratified_share(labelled, fraction, seed, problem)
     else:
         return labelled, None
     training = replace(labelled, rows=np.setdiff1d(labelled.rows, chosen))
     if len(training) == 0:
         raise ValueError("validation_set leaves no row to train on; set it False for the rows to train on.")
-    _refuse_single_class(training)
+    problem.refuse_constant(training.chosen_targets)
     return training, replace(labelled, rows=chosen)
+
+
+def weighed(training, validation, class_weight, problem):
+    """The same rows with the weights that they have in the loss, learnt from the training rows alone.
+
+    Parameters
+    ----------
+    training : LabelledRows
+    validation : LabelledRows or None
+    class_weight : dict, "balanced" or None
+    problem : Multiclass or Multilabel
+
+    Returns
+    -------
+    training : LabelledRows
+    validation : LabelledRows or None
+    """
+    weigh = problem.weigher(training.chosen_targets, training.sample_weight[training.rows], class_weight)
+
+    def with_weights(labelled):
+        weight, label_weight = weigh(labelled.chosen_targets, labelled.sample_weight[labelled.rows])
+        return replace(labelled, weight=weight, label_weight=label_weight)
+
+    return with_weights(training), None if validation is None else with_weights(validation)
 
 
 def warn_never_observed(training):
@@ -115,20 +149,9 @@ def warn_never_observed(training):
     seen = training.data.present[training.rows].any(axis=0)
     never = [name for name, known in zip(training.data.names, seen, strict=True) if not known]
     if never:
-        warnings.warn(
+        warn_caller(
             f"No training row has {', '.join(map(repr, never))}; such a modality never gets weight and is ignored at "
             "predict.",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _refuse_single_class(labelled):
-    encoded = labelled.targets.encoded[labelled.rows]
-    if labelled.targets.kind == "multiclass" and np.ptp(encoded) == 0:
-        raise ValueError(
-            f"The rows to train on have one class only ({labelled.targets.classes.tolist()[encoded[0]]!r}); "
-            "AECFClassifier needs at least 2 classes."
         )
 
 
@@ -145,13 +168,12 @@ def _masked_rows(labelled, validation_set):
     return chosen
 
 
-def _stratified_share(labelled, fraction, seed):
-    rows, targets = labelled.rows, labelled.targets
+def _stratified_share(labelled, fraction, seed, problem):
+    rows = labelled.rows
     n_held_out = max(1, round(fraction * len(rows)))
-    stratify = None
-    if targets.kind == "multiclass":
-        labels = targets.encoded[rows]
-        _, counts = np.unique(labels, return_counts=True)
-        if counts.min() >= 2 and min(n_held_out, len(rows) - n_held_out) >= len(counts):
-            stratify = labels
-    return np.sort(train_test_split(rows, test_size=n_held_out, stratify=stratify, random_state=seed)[1])
+    strata = problem.strata(labelled.chosen_targets)
+    if strata is not None:
+        _, counts = np.unique(strata, return_counts=True)
+        if counts.min() < 2 or min(n_held_out, len(rows) - n_held_out) < len(counts):
+            strata = None
+    return np.sort(train_test_split(rows, test_size=n_held_out, stratify=strata, random_state=seed)[1])

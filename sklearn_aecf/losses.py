@@ -1,38 +1,51 @@
 """The terms of the objective: pure functions of tensors.
 
-Axes: `b` rows, `k` members or views, `c` classes or labels. `kind` is ``"multiclass"`` (softmax) or ``"multilabel"``
-(a sigmoid a label).
+Axes: `b` rows, `k` members or views, `c` classes or labels. For the two kinds of target there is one function each:
+``multiclass`` (one class a row, a softmax) and ``multilabel`` (0 or 1 a label, a sigmoid each).
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812, torch's own habit
 
+__all__ = [
+    "entropy_coefficient",
+    "mean_multiclass_logits",
+    "mean_multilabel_logits",
+    "monotone_loss",
+    "multiclass_agreement_loss",
+    "multiclass_confidence",
+    "multiclass_loss",
+    "multilabel_agreement_loss",
+    "multilabel_confidence",
+    "multilabel_loss",
+    "normalized_entropy",
+    "refined_multiclass_loss",
+    "refined_multilabel_loss",
+    "uncertainty",
+]
 
-def probabilities(logits: Tensor, kind: str) -> Tensor:
-    """Softmax over the last axis, or a sigmoid per label."""
-    return torch.sigmoid(logits) if kind == "multilabel" else torch.softmax(logits, dim=-1)
 
-
-def prediction_loss(logits: Tensor, target: Tensor, kind: str, label_weight: Tensor | None = None) -> Tensor:
-    """Cross-entropy, or the mean binary cross-entropy over labels, of each row.
+def multiclass_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of each row.
 
     Parameters
     ----------
     logits : Tensor of shape (..., b, c)
-    target : Tensor
-        Class indices of shape (b,), or 0/1 of shape (b, c).
-    kind : {"multiclass", "multilabel"}
-    label_weight : Tensor of shape (b, c), optional
-        Multilabel only: weight of each entry, 0 where it was not reported.
+    target : long Tensor of shape (b,)
+        Class indices.
 
     Returns
     -------
-    Tensor of shape (..., b)
+    Tensor of shape (..., b), in nats
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import multiclass_loss
+    >>> multiclass_loss(torch.zeros(2, 4), torch.tensor([0, 3]))
+    tensor([1.3863, 1.3863])
     """
-    if kind == "multilabel":
-        each = F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
-        return (each if label_weight is None else each * label_weight).mean(dim=-1)
     flat = F.cross_entropy(
         logits.reshape(-1, logits.shape[-1]),
         target.expand(logits.shape[:-1]).reshape(-1),
@@ -41,41 +54,57 @@ def prediction_loss(logits: Tensor, target: Tensor, kind: str, label_weight: Ten
     return flat.view(logits.shape[:-1])
 
 
-def refined_loss(
-    logits: Tensor, target: Tensor, kind: str, weight: Tensor, label_weight: Tensor | None = None, n_steps: int = 8
-) -> Tensor:
-    """The prediction loss that is left when confidence is rescaled as well as it can be.
+def multilabel_loss(logits: Tensor, target: Tensor, label_weight: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy of each row, a mean over its labels.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., b, c)
+    target : float Tensor of shape (b, c)
+        0 or 1 a label.
+    label_weight : Tensor of shape (b, c), optional
+        Weight of each entry, 0 where it was not reported.
+
+    Returns
+    -------
+    Tensor of shape (..., b), in nats
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import multilabel_loss
+    >>> multilabel_loss(torch.zeros(2, 3), torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    tensor([0.6931, 0.6931])
+    """
+    each = F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
+    return (each if label_weight is None else each * label_weight).mean(dim=-1)
+
+
+def refined_multiclass_loss(logits: Tensor, target: Tensor, weight: Tensor, n_steps: int = 8) -> Tensor:
+    """The loss that is left when one temperature rescales confidence as well as it can.
 
     Training first learns to tell the classes apart and then to be too sure of them; the loss turns with the second,
-    which a temperature mends afterwards. What it cannot mend is compared here [1]_: the loss under the best common
-    temperature of all rows and views, or, of several labels, under the best slope and offset of each label (ours), so
-    that a rare label counts by how well its rows are ranked.
+    which a temperature mends afterwards. What it cannot mend is compared here [1]_.
 
     Parameters
     ----------
     logits : Tensor of shape (v, b, c)
         Of `v` views of the same rows.
-    target : Tensor
-        Class indices of shape (b,), or 0/1 of shape (b, c).
-    kind : {"multiclass", "multilabel"}
+    target : long Tensor of shape (b,)
+        Class indices.
     weight : Tensor of shape (b,)
-    label_weight : Tensor of shape (b, c), optional
-        Multilabel only.
     n_steps : int, default=8
         Of Newton's method: a fixed number, so that nothing is fetched from the device.
 
     Returns
     -------
     Tensor
-        0-d: a mean over views and rows like that of `prediction_loss`, and never more than it.
+        0-d: a mean over views and rows like that of `multiclass_loss`, and never more than it.
 
     References
     ----------
     .. [1] Berta, Holzmueller, Jordan and Bach, *Rethinking Early Stopping: Refine, Then Calibrate*, arXiv:2501.19195.
     """
-    if kind == "multilabel":
-        entries = weight[:, None] if label_weight is None else weight[:, None] * label_weight
-        return _refined_by_label(logits, target, entries, n_steps)
     scale = torch.ones((), dtype=logits.dtype, device=logits.device)
     true_logits = logits.gather(-1, target.expand(logits.shape[:-1])[..., None])[..., 0]
     for _ in range(n_steps):
@@ -85,17 +114,37 @@ def refined_loss(
         curvature = (((p * logits.square()).sum(dim=-1) - mean.square()) * weight).sum()
         # A step may overshoot where the loss is flat.
         scale = torch.clamp(scale - slope / curvature.clamp(min=1e-12), scale / 4, scale * 4)
-    each = [(prediction_loss(factor * logits, target, kind) * weight).mean() for factor in (1, scale)]
+    each = [(multiclass_loss(factor * logits, target) * weight).mean() for factor in (1, scale)]
     return torch.fmin(*each)
 
 
-def _refined_by_label(logits, target, entries, n_steps):
-    """Newton's method on slope and offset of every label.
+def refined_multilabel_loss(
+    logits: Tensor, target: Tensor, weight: Tensor, label_weight: Tensor | None = None, n_steps: int = 8
+) -> Tensor:
+    """The loss that is left when a slope and an offset of each label rescale confidence (ours).
 
-    The slope turns a label's logits about their mean, or else every slope would need another offset, and the two could
-    only be moved in small steps. It starts where the logits are neither too certain nor off the label's base rate. A
-    pull to 1 and 0, by the weight of a hundredth of a row, decides where a label has one value only.
+    See `refined_multiclass_loss`. A rare label counts by how well its rows are ranked, not by its base rate.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (v, b, c)
+    target : float Tensor of shape (b, c)
+        0 or 1 a label.
+    weight : Tensor of shape (b,)
+    label_weight : Tensor of shape (b, c), optional
+        Weight of each entry, 0 where it was not reported.
+    n_steps : int, default=8
+        Of Newton's method.
+
+    Returns
+    -------
+    Tensor
+        0-d: a mean over views, rows and labels.
     """
+    # The slope turns a label's logits about their mean: else every slope would need another offset, and the two could
+    # only be moved in small steps. It starts where the logits are neither too certain nor off the label's base rate. A
+    # pull to 1 and 0, by the weight of a hundredth of a row, decides where a label has one value only.
+    entries = weight[:, None] if label_weight is None else weight[:, None] * label_weight
     n_views, pull = len(logits), 0.01
     total = entries.sum(dim=0)
     mean = (logits * entries).sum(dim=(0, 1)) / (n_views * total).clamp(min=1e-12)
@@ -130,15 +179,33 @@ def _refined_by_label(logits, target, entries, n_steps):
     return torch.fmin(*each).mean()
 
 
-def mean_logits(logits: Tensor, kind: str, dim: int) -> Tensor:
+def mean_multiclass_logits(logits: Tensor, dim: int) -> Tensor:
     """Logits of the mean of the members' probabilities.
 
     Parameters
     ----------
-    logits : Tensor
-    kind : {"multiclass", "multilabel"}
+    logits : Tensor of shape (..., c)
     dim : int
-        Axis of the members.
+        Axis of the members, not the last.
+
+    Returns
+    -------
+    Tensor
+        `logits` without the axis `dim`.
+    """
+    if logits.shape[dim] == 1:
+        return logits.squeeze(dim)
+    return torch.softmax(logits, dim=-1).mean(dim).clamp(min=torch.finfo(logits.dtype).tiny).log()
+
+
+def mean_multilabel_logits(logits: Tensor, dim: int) -> Tensor:
+    """Logits of the mean of the members' probabilities, a sigmoid a label.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., c)
+    dim : int
+        Axis of the members, not the last.
 
     Returns
     -------
@@ -148,11 +215,9 @@ def mean_logits(logits: Tensor, kind: str, dim: int) -> Tensor:
     if logits.shape[dim] == 1:
         return logits.squeeze(dim)
     tiny = torch.finfo(logits.dtype).tiny
-    if kind == "multilabel":
-        # Both tails by themselves: 1 - p would round to 0 where p is nearly 1.
-        positive, negative = torch.sigmoid(logits).mean(dim), torch.sigmoid(-logits).mean(dim)
-        return positive.clamp(min=tiny).log() - negative.clamp(min=tiny).log()
-    return torch.softmax(logits, dim=-1).mean(dim).clamp(min=tiny).log()
+    # Both tails by themselves: 1 - p would round to 0 where p is nearly 1.
+    positive, negative = torch.sigmoid(logits).mean(dim), torch.sigmoid(-logits).mean(dim)
+    return positive.clamp(min=tiny).log() - negative.clamp(min=tiny).log()
 
 
 def uncertainty(member_probabilities: Tensor) -> Tensor:
@@ -220,33 +285,46 @@ def normalized_entropy(entropy: Tensor, present: Tensor) -> Tensor:
     return torch.where(size > 1, entropy / size.clamp(min=2).to(entropy.dtype).log(), 0)
 
 
-def confidence(probability: Tensor, kind: str) -> Tensor:
-    """``c(f)``: the largest probability, or the mean over labels of ``max(p, 1 - p)``; shape (..., b)."""
-    if kind == "multilabel":
-        return torch.maximum(probability, 1 - probability).mean(dim=-1)
+def multiclass_confidence(probability: Tensor) -> Tensor:
+    """``c(f)``: the largest probability of each row, shape (..., b) of (..., b, c)."""
     return probability.amax(dim=-1)
 
 
-def monotone_loss(smaller: Tensor, expert: Tensor, kind: str) -> Tensor:
+def multilabel_confidence(probability: Tensor) -> Tensor:
+    """``c(f)``: the mean over labels of ``max(p, 1 - p)``, shape (..., b) of (..., b, c)."""
+    return torch.maximum(probability, 1 - probability).mean(dim=-1)
+
+
+def monotone_loss(smaller: Tensor, expert: Tensor) -> Tensor:
     """Penalty where less evidence means more confidence: ``relu(c(f_S') - c(f_S))`` of each row.
 
     Parameters
     ----------
-    smaller : Tensor of shape (..., b, c)
-        Logits on a subset.
-    expert : Tensor of shape (b, c)
-        Probabilities on the full observed set; they get no gradient.
-    kind : {"multiclass", "multilabel"}
+    smaller : Tensor of shape (..., b)
+        Confidence from a subset, see `multiclass_confidence` and `multilabel_confidence`.
+    expert : Tensor of shape (b,)
+        Confidence from all that the row has; it gets no gradient.
+
+    Returns
+    -------
+    Tensor of shape (..., b)
 
     References
     ----------
     .. [1] Chlon, Chlon and Awada, arXiv:2505.15417, contrastive expert calibration.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import monotone_loss
+    >>> monotone_loss(torch.tensor([0.9, 0.5]), torch.tensor([0.6, 0.6]))
+    tensor([0.3000, 0.0000])
     """
-    return torch.relu(confidence(probabilities(smaller, kind), kind) - confidence(expert.detach(), kind))
+    return torch.relu(smaller - expert.detach())
 
 
-def agreement_loss(smaller: Tensor, expert: Tensor, kind: str, label_weight: Tensor | None = None) -> Tensor:
-    """``KL(f_S || f_S')`` of each row, mean over labels for multilabel (ours).
+def multiclass_agreement_loss(smaller: Tensor, expert: Tensor) -> Tensor:
+    """``KL(f_S || f_S')`` of each row (ours).
 
     Parameters
     ----------
@@ -254,25 +332,32 @@ def agreement_loss(smaller: Tensor, expert: Tensor, kind: str, label_weight: Ten
         Logits on a subset.
     expert : Tensor of shape (b, c)
         Probabilities on the full observed set; they get no gradient.
-    kind : {"multiclass", "multilabel"}
-    label_weight : Tensor of shape (b, c), optional
-        Multilabel only: 0 where a label was not reported, so that the network does not teach itself what nobody said.
+
+    Returns
+    -------
+    Tensor of shape (..., b), in nats
     """
     p = expert.detach()
-    if kind == "multilabel":
-        cross = F.binary_cross_entropy_with_logits(smaller, p.expand_as(smaller), reduction="none")
-        each = cross + (torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
-        return (each if label_weight is None else each * label_weight).mean(dim=-1)
     return torch.xlogy(p, p).sum(dim=-1) - (p * F.log_softmax(smaller, dim=-1)).sum(dim=-1)
 
 
-def cec_loss(
-    smaller: Tensor,
-    expert: Tensor,
-    kind: str,
-    label_weight: Tensor | None = None,
-    monotone_weight: float = 1.0,
-) -> Tensor:
-    """Contrastive expert calibration: `agreement_loss` plus `monotone_weight` times `monotone_loss`."""
-    agreement = agreement_loss(smaller, expert, kind, label_weight)
-    return agreement if monotone_weight == 0 else agreement + monotone_weight * monotone_loss(smaller, expert, kind)
+def multilabel_agreement_loss(smaller: Tensor, expert: Tensor, label_weight: Tensor | None = None) -> Tensor:
+    """``KL(f_S || f_S')`` of each row, a mean over its labels (ours).
+
+    Parameters
+    ----------
+    smaller : Tensor of shape (..., b, c)
+        Logits on a subset.
+    expert : Tensor of shape (b, c)
+        Probabilities on the full observed set; they get no gradient.
+    label_weight : Tensor of shape (b, c), optional
+        0 where a label was not reported, so that the network does not teach itself what nobody said.
+
+    Returns
+    -------
+    Tensor of shape (..., b), in nats
+    """
+    p = expert.detach()
+    cross = F.binary_cross_entropy_with_logits(smaller, p.expand_as(smaller), reduction="none")
+    each = cross + (torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
+    return (each if label_weight is None else each * label_weight).mean(dim=-1)

@@ -12,30 +12,30 @@ import sklearn_aecf
 PACKAGE = Path(sklearn_aecf.__file__).parent
 ROOMS = [
     "_data",
-    "_preparation",
-    "nn",
     "losses",
-    "curriculum",
-    "calibration",
-    "metrics",
-    "compose",
-    "_labels",
+    "_problem",
     "_rows",
-    "_sklearn_callbacks",
+    "_inputs",
+    "nn",
+    "masking",
+    "calibration",
+    "_model",
     "_training",
+    "_sklearn_support",
     "_classifier",
+    "compose",
+    "metrics",
     "inspection",
     "datasets",
 ]
 WITHOUT_TORCH = [
     "_data",
-    "_preparation",
+    "_rows",
     "calibration",
     "metrics",
-    "_labels",
-    "_rows",
-    "_sklearn_callbacks",
+    "_sklearn_support",
     "_classifier",
+    "inspection",
     "datasets",
 ]
 
@@ -92,6 +92,8 @@ def test_public_names_have_docstrings_and_exist():
 
     for module in (
         "sklearn_aecf",
+        "sklearn_aecf.losses",
+        "sklearn_aecf.masking",
         "sklearn_aecf.nn",
         "sklearn_aecf.datasets",
         "sklearn_aecf.metrics",

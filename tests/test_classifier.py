@@ -31,7 +31,7 @@ def test_learns_and_reports(data):
     assert isinstance(clf.temperature_, SubsetTemperature)
     assert 1 <= clf.best_epoch_ <= clf.n_iter_ <= 30
     assert {len(column) for column in clf.history_.values()} == {clf.n_iter_}
-    expected = {"epoch", "train_loss", "valid_loss", "gate_entropy", "entropy_coefficient", "mask_rate", "dur"}
+    expected = {"epoch", "train_loss", "valid_loss", "gate_entropy", "entropy_coefficient", "hidden_share", "dur"}
     assert expected <= set(clf.history_)
     assert (clf.history_["valid_refined_loss"] <= clf.history_["valid_loss"] + 1e-6).all()
 
@@ -75,16 +75,16 @@ def test_multilabel_with_unreported_labels(data, hidden, rng):
 @pytest.mark.parametrize("masking", ["entropy", "uniform", "regret", None])
 @pytest.mark.parametrize("n_members", [1, 3])
 def test_every_masking(data, masking, n_members):
-    clf = fast_classifier(masking=masking, n_members=n_members, fusion_exponent="learned").fit(*data)
+    clf = fast_classifier(masking=masking, n_members=n_members).fit(*data)
     assert np.isfinite(clf.history_["train_loss"]).all()
-    assert ("cec_loss" in clf.history_) == (masking is not None)
+    assert ("agreement_loss" in clf.history_) == (masking is not None)
 
 
 @pytest.mark.parametrize(
     ("params", "absent"),
     [
         ({"entropy_weight": 0}, "entropy_coefficient"),
-        ({"cec_weight": 0}, "cec_loss"),
+        ({"agreement_weight": 0}, "agreement_loss"),
         ({"masking": None}, "masked_loss"),
     ],
 )
@@ -95,7 +95,9 @@ def test_zero_switches_a_term_off(data, params, absent):
 
 def test_regret_needs_few_modalities(rng):
     X = {f"m{i}": rng.normal(size=(20, 1)) for i in range(9)}
-    message = "masking='regret' keeps a number per subset, for up to 8 modalities. Got 9; use 'entropy' or 'uniform'."
+    message = (
+        "RegretMasking keeps a number per subset, for up to 8 modalities. Got 9; use masking='entropy' or 'uniform'."
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fast_classifier(masking="regret").fit(X, np.arange(20) % 2)
 
@@ -127,7 +129,7 @@ def test_gap_indicator_adds_inputs(data):
     gappy = {name: np.array(array) for name, array in X.items()}
     gappy["a"][::3, 1] = np.nan
     clf = fast_classifier(add_gap_indicator=True).fit(gappy, y)
-    assert clf._predictor.inputs.widths == [7, 4, 2]
+    assert clf._inputs.n_features == [7, 4, 2]
     assert np.isfinite(clf.predict_proba(gappy)).all()
 
 

@@ -132,7 +132,7 @@ def test_unknown_name_and_assignment(X):
         ),
         ({"a": [torch.ones(2), torch.ones(3)]}, ValueError, "Modality 'a' has rows of different lengths"),
         (
-            {"a": np.ma.array([[1], [2]], mask=[[0], [1]])},
+            {"a": np.ma.array([[1, 3], [2, 4]], mask=[[0, 0], [1, 0]])},
             ValueError,
             "Modality 'a' is a masked array of int64, which cannot hold NaN; make it one of floats, or an object array with "
             "None where it is masked.",

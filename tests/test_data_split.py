@@ -141,7 +141,7 @@ ok = np.ones((4, 2))
             None,
             ValueError,
             "Modality 'a' must be a 2-D array (n_rows, n_features). Got 3-D of shape (4, 2, 2); flatten it, e.g. "
-            ".reshape(len(array), -1), or encode it, e.g. with a pretrained network.",
+            ".reshape(len(array), -1), or give it an encoder: encoders={'a': module}.",
         ),
         (
             {"a": np.array([[1.0], [np.inf]])},

@@ -48,7 +48,10 @@ def test_every_public_name_has_its_page():
     listed = (ROOT / "docs" / "api" / "index.rst").read_text()
     for module in (
         "sklearn_aecf",
-        *(f"sklearn_aecf.{m}" for m in ("calibration", "compose", "metrics", "inspection", "nn", "datasets")),
+        *(
+            f"sklearn_aecf.{m}"
+            for m in ("calibration", "compose", "metrics", "inspection", "nn", "masking", "losses", "datasets")
+        ),
     ):
         for name in importlib.import_module(module).__all__:
             full = f"{module}.{name}".removeprefix("sklearn_aecf.")

@@ -10,6 +10,10 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from sklearn_aecf import losses
+from sklearn_aecf._problem import Multiclass, Multilabel
+
+# The two kinds of target: a problem's methods call the losses of its kind.
+PROBLEMS = {"multiclass": Multiclass(np.arange(4)), "multilabel": Multilabel(np.arange(4))}
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +25,11 @@ def seeded():
 
 def test_prediction_loss_is_a_row_each():
     logits, y = torch.randn(3, 5, 4), torch.randint(4, (5,))
-    each = losses.prediction_loss(logits, y, "multiclass")
+    each = losses.multiclass_loss(logits, y)
     assert each.shape == (3, 5)
     assert_close(each[1], F.cross_entropy(logits[1], y, reduction="none"))
     target, weight = (torch.rand(5, 4) < 0.5).float(), torch.rand(5, 4)
-    each = losses.prediction_loss(logits, target, "multilabel", weight)
+    each = losses.multilabel_loss(logits, target, weight)
     expected = F.binary_cross_entropy_with_logits(logits[2], target, weight=weight, reduction="none").mean(dim=1)
     assert_close(each[2], expected)
 
@@ -33,21 +37,22 @@ def test_prediction_loss_is_a_row_each():
 def test_unreported_labels_cost_nothing():
     logits = torch.randn(2, 3, requires_grad=True)
     weight = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
-    losses.prediction_loss(logits, torch.zeros(2, 3), "multilabel", weight).sum().backward()
+    losses.multilabel_loss(logits, torch.zeros(2, 3), weight).sum().backward()
     assert (logits.grad[weight == 0] == 0).all()
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
 def test_mean_logits_are_those_of_the_mean_probability(kind):
     logits = 5 * torch.randn(4, 6, 3)
-    mean = losses.probabilities(losses.mean_logits(logits, kind, dim=0), kind)
-    assert_close(mean, losses.probabilities(logits, kind).mean(dim=0))
+    problem = PROBLEMS[kind]
+    mean = problem.probabilities(problem.mean_logits(logits, dim=0))
+    assert_close(mean, problem.probabilities(logits).mean(dim=0))
 
 
 def test_mean_logits_of_certain_members_stay_finite():
     logits = torch.tensor([[[200.0, -200.0]], [[300.0, -100.0]]])
-    for kind in ("multiclass", "multilabel"):
-        assert torch.isfinite(losses.mean_logits(logits, kind, dim=0)).all()
+    for problem in PROBLEMS.values():
+        assert torch.isfinite(problem.mean_logits(logits, dim=0)).all()
 
 
 def test_entropy_coefficient_of_the_paper_and_ours():
@@ -69,55 +74,39 @@ def test_normalized_entropy():
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
-def test_cec_pulls_the_smaller_set_only(kind):
+def test_agreement_pulls_the_smaller_set_only(kind):
     smaller, expert = torch.randn(3, 5, 4, requires_grad=True), torch.rand(5, 4, requires_grad=True)
-    losses.cec_loss(smaller, expert, kind).sum().backward()
+    PROBLEMS[kind].agreement_loss(smaller, expert).sum().backward()
     assert expert.grad is None and smaller.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
-def test_cec_is_zero_for_equal_predictions_and_positive_else(kind):
-    logits = torch.randn(5, 4)
-    expert = losses.probabilities(logits, kind)
-    assert_close(losses.cec_loss(logits, expert, kind), torch.zeros(5), atol=1e-6, rtol=0)
-    assert (losses.agreement_loss(torch.randn(5, 4), expert, kind) > 0).all()
+def test_agreement_is_zero_for_equal_predictions_and_positive_else(kind):
+    problem, logits = PROBLEMS[kind], torch.randn(5, 4)
+    expert = problem.probabilities(logits)
+    assert_close(problem.agreement_loss(logits, expert), torch.zeros(5), atol=1e-6, rtol=0)
+    assert (problem.agreement_loss(torch.randn(5, 4), expert) > 0).all()
 
 
-def test_confidence_is_that_of_the_probabilities():
-    logits, sure = torch.randn(6, 4), torch.full((6, 4), 0.5)
-    for kind, least in (("multiclass", 0.5), ("multilabel", 0.5)):
-        expected = losses.confidence(losses.probabilities(logits, kind), kind) - least
-        assert_close(losses.monotone_loss(logits, sure, kind), expected.clamp(min=0))
-
-
-def test_monotone_loss_counts_growth_of_confidence_only():
-    expert = torch.softmax(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), dim=1)
-    smaller = torch.tensor([[3.0, 0.0], [1.0, 0.0]])
-    loss = losses.monotone_loss(smaller, expert, "multiclass")
-    assert_close(loss, torch.tensor([torch.sigmoid(torch.tensor(3.0)) - 0.5, 0.0]))
+def test_monotone_loss_counts_growth_of_confidence_only_and_pulls_the_smaller_set():
+    smaller, expert = torch.tensor([0.9, 0.6], requires_grad=True), torch.tensor([0.5, 0.8], requires_grad=True)
+    loss = losses.monotone_loss(smaller, expert)
+    assert_close(loss, torch.tensor([0.4, 0.0]))
+    loss.sum().backward()
+    assert expert.grad is None and smaller.grad.tolist() == [1, 0]
 
 
 def test_agreement_equals_torch_kl():
     smaller, larger = torch.randn(5, 4), torch.randn(5, 4)
     expected = F.kl_div(F.log_softmax(smaller, 1), F.log_softmax(larger, 1), log_target=True, reduction="none").sum(1)
-    assert_close(losses.agreement_loss(smaller, larger.softmax(1), "multiclass"), expected)
+    assert_close(losses.multiclass_agreement_loss(smaller, larger.softmax(1)), expected)
 
 
 def test_agreement_skips_labels_that_nobody_reported():
     smaller = torch.randn(2, 3, requires_grad=True)
     weight = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
-    losses.agreement_loss(smaller, torch.rand(2, 3), "multilabel", weight).sum().backward()
+    losses.multilabel_agreement_loss(smaller, torch.rand(2, 3), weight).sum().backward()
     assert (smaller.grad[weight == 0] == 0).all() and (smaller.grad[weight > 0] != 0).all()
-
-
-def test_cec_weighs_its_monotone_part():
-    smaller, expert = torch.randn(2, 5, 3), torch.softmax(torch.randn(5, 3), dim=-1)
-    agreement = losses.agreement_loss(smaller, expert, "multiclass")
-    monotone = losses.monotone_loss(smaller, expert, "multiclass")
-    assert monotone.max() > 0
-    for weight in (0.0, 1.0, 0.5):
-        found = losses.cec_loss(smaller, expert, "multiclass", monotone_weight=weight)
-        assert_close(found, agreement + weight * monotone)
 
 
 def _outcomes(seed, kind, spread):
@@ -139,11 +128,11 @@ def test_refined_loss_is_that_of_the_best_temperature(spread):
     logits, target, weight, _ = _outcomes(0, "multiclass", spread)
 
     def rescaled(log_scale):
-        each = losses.prediction_loss(math.exp(log_scale) * logits.double(), target, "multiclass")
+        each = losses.multiclass_loss(math.exp(log_scale) * logits.double(), target)
         return float((each * weight).mean())
 
     best = minimize_scalar(rescaled, bounds=(-9, 5), method="bounded", options={"xatol": 1e-6}).fun
-    assert float(losses.refined_loss(logits, target, "multiclass", weight)) == pytest.approx(best, rel=1e-4)
+    assert float(losses.refined_multiclass_loss(logits, target, weight)) == pytest.approx(best, rel=1e-4)
 
 
 @pytest.mark.parametrize("spread", [0.05, 1.0, 30.0])
@@ -163,7 +152,7 @@ def test_refined_loss_of_labels_is_that_of_a_logistic_regression_of_each(spread)
             return loss(theta) + 0.005 * (theta[0] ** 2 + (theta[1] - 1) ** 2)
 
         total += loss(minimize(pulled, [0, 1], bounds=[(None, None), (0, None)]).x)
-    found = float(losses.refined_loss(logits, target, "multilabel", weight, reported))
+    found = float(losses.refined_multilabel_loss(logits, target, weight, reported))
     assert found == pytest.approx(total / (4 * 200), rel=5e-3)
 
 
@@ -175,21 +164,20 @@ def test_refined_loss_of_rare_labels_needs_no_more_steps(mean, spread, rate):
     generator = torch.Generator().manual_seed(0)
     target = (torch.rand(5000, 1, generator=generator) < rate).float()
     logits = mean + spread * (torch.randn(4, 5000, 1, generator=generator) + 3 * target)
-    few, many = (
-        float(losses.refined_loss(logits, target, "multilabel", torch.ones(5000), n_steps=n)) for n in (8, 100)
-    )
-    plain = float(losses.prediction_loss(logits, target, "multilabel").mean())
+    few, many = (float(losses.refined_multilabel_loss(logits, target, torch.ones(5000), n_steps=n)) for n in (8, 100))
+    plain = float(losses.multilabel_loss(logits, target).mean())
     assert few == pytest.approx(many, rel=1e-3) and many < 0.8 * plain
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
 def test_refined_loss_forgives_overconfidence_but_not_confusion(kind):
+    problem = PROBLEMS[kind]
     logits, target, weight, reported = _outcomes(2, kind, 1.0)
-    plain = [float((losses.prediction_loss(z, target, kind, reported) * weight).mean()) for z in (logits, 20 * logits)]
-    refined = [float(losses.refined_loss(z, target, kind, weight, reported)) for z in (logits, 20 * logits)]
+    plain = [float((problem.loss(z, target, reported) * weight).mean()) for z in (logits, 20 * logits)]
+    refined = [float(problem.refined_loss(z, target, weight, reported)) for z in (logits, 20 * logits)]
     assert plain[1] > 3 * plain[0]
     assert refined[0] <= plain[0] and refined[1] == pytest.approx(refined[0], rel=0.02)
-    confused = float(losses.refined_loss(torch.flip(logits, [1]), target, kind, weight, reported))
+    confused = float(problem.refined_loss(torch.flip(logits, [1]), target, weight, reported))
     assert confused > 1.2 * refined[0]
 
 
@@ -198,5 +186,5 @@ def test_refined_loss_stays_finite_where_the_classes_are_apart(kind):
     target = torch.arange(20) % 2
     logits = 60 * torch.stack([1 - 2 * target, 2 * target - 1], dim=1).float().expand(3, 20, 2)
     target = target if kind == "multiclass" else torch.stack([1 - target, target], dim=1).float()
-    found = losses.refined_loss(logits, target, kind, torch.ones(20))
+    found = PROBLEMS[kind].refined_loss(logits, target, torch.ones(20))
     assert torch.isfinite(found) and 0 <= found < 1e-3

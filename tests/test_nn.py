@@ -83,23 +83,10 @@ def test_network_ignores_absent_inputs_and_nothing_observed_is_zero():
     network = AECFNetwork([5, 3], 2, n_members=3).eval()
     inputs, present = [torch.randn(4, 5), torch.randn(4, 3)], torch.tensor([[True, False]] * 4)
     spoilt = [inputs[0], torch.full((4, 3), float("nan"))]
-    assert torch.equal(network(inputs, present), network(spoilt, present))
+    for name, expected in network(inputs, present).items():
+        assert torch.equal(network(spoilt, present)[name], expected)
     fused, weights, entropy = AECFFusion(2, 4)(torch.randn(3, 2, 4), torch.zeros(3, 2, dtype=torch.bool))
     assert (fused == 0).all() and (weights == 0).all() and (entropy == 0).all()
-
-
-@pytest.mark.parametrize(("alpha", "factor"), [(0.0, 1.0), (0.5, 3**0.5), (1.0, 3.0)])
-def test_fusion_exponent_multiplies_by_the_size(alpha, factor):
-    fusion = AECFFusion(3, 4, fusion_exponent=alpha)
-    embeddings = torch.randn(2, 3, 4)
-    fused, _, _ = fusion(embeddings, torch.ones(2, 3, dtype=torch.bool))
-    assert_close(fused, factor * embeddings.mean(dim=1))
-
-
-def test_learned_exponent_gets_a_gradient():
-    fusion = AECFFusion(3, 4, fusion_exponent="learned")
-    fusion(torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool))[0].sum().backward()
-    assert fusion.exponent.grad is not None and fusion.exponent.grad.abs() > 0
 
 
 def test_embeddings_equal_a_plain_network_a_modality():
@@ -147,18 +134,50 @@ def test_gate_is_float32_under_autocast():
 
 def test_combine_is_a_weighted_sum_per_view():
     embeddings, weights = torch.randn(5, 3, 7), torch.rand(5, 4, 3)
-    combined = AECFFusion(3, 7).combine(embeddings, weights, torch.ones(5, 4, 3, dtype=torch.bool))
+    combined = AECFFusion(3, 7).combine(embeddings, weights)
     assert_close(combined, torch.einsum("bvm,bmd->bvd", weights, embeddings))
 
 
-def test_member_logits_gives_every_member_every_view():
+def test_views_of_the_network_equal_separate_passes():
     network = AECFNetwork([5, 3], 2, n_members=3).eval()
-    embeddings = network.embed([torch.randn(4, 5), torch.randn(4, 3)])
+    torch.nn.init.normal_(network.fusion.gate.to_scores.weight)
+    inputs, present = [torch.randn(4, 5), torch.randn(4, 3)], torch.ones(4, 2, dtype=torch.bool)
     views = torch.tensor([[True, True], [True, False]]).expand(4, 2, 2)
-    logits = network.member_logits(embeddings, views)
-    assert logits.shape == (2, 3, 4, 2)
+    output = network(inputs, present, views=views)
+    assert output["logits"].shape == (2, 3, 4, 2) and output["fused"].shape == (4, 2, 128)
     for v in range(2):
-        assert_close(logits[v], network.member_logits(embeddings, views[:, v : v + 1])[0])
+        alone = network(inputs, views[:, v])
+        assert_close(output["logits"][v], alone["logits"][0])
+        for name in ("weights", "entropy", "fused"):
+            assert_close(output[name][:, v], alone[name][:, 0])
+
+
+def test_each_member_predicts_from_the_subset_that_was_drawn_for_it():
+    network = AECFNetwork([5, 3], 2, n_members=2, dropout=0.0)
+    inputs, present = [torch.randn(4, 5), torch.randn(4, 3)], torch.ones(4, 2, dtype=torch.bool)
+    chosen = torch.tensor([[True, False], [False, True]]).expand(4, 2, 2)
+    asked = []
+
+    def draw(*arguments):
+        asked.append(arguments)
+        return chosen
+
+    output = network(inputs, present, draw=draw)
+    ((seen, weights, entropy, n_draws),) = asked
+    assert torch.equal(seen, present) and n_draws == 2
+    assert_close(weights, output["weights"][:, 0])
+    assert_close(entropy, output["entropy"][:, 0])
+    for k in range(2):
+        assert_close(output["masked_logits"][k], network(inputs, chosen[:, k])["logits"][0, k])
+    assert torch.equal(output["subsets"], chosen)
+
+
+def test_samples_are_stochastic_passes_of_a_single_member_also_in_evaluation():
+    inputs, present = [torch.randn(4, 5), torch.randn(4, 3)], torch.ones(4, 2, dtype=torch.bool)
+    alone = AECFNetwork([5, 3], 2, n_members=1).eval()
+    samples = alone(inputs, present, n_samples=6)["samples"]
+    assert samples.shape == (6, 4, 2) and samples.var(dim=0).min() > 0 and not samples.requires_grad
+    assert "samples" not in AECFNetwork([5, 3], 2, n_members=2)(inputs, present, n_samples=6)
 
 
 def test_members_equal_their_formula():

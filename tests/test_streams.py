@@ -9,11 +9,11 @@ from numpy.testing import assert_array_equal
 
 from sklearn_aecf import AECFClassifier, MultimodalData
 from sklearn_aecf._data import split_modalities
-from sklearn_aecf._labels import encode_targets
-from sklearn_aecf._rows import LabelledRows
-from sklearn_aecf._training import NetworkInputs, _streams, _temperature
+from sklearn_aecf._inputs import NetworkInputs
+from sklearn_aecf._problem import read_targets
+from sklearn_aecf._rows import LabelledRows, weighed
+from sklearn_aecf._training import _streams, _temperature, validation_views
 from sklearn_aecf._training._batches import BatchIterator, RowTensors
-from sklearn_aecf._training._net import ValidationRows
 from sklearn_aecf._training._streams import StreamedRows, training_rows
 
 
@@ -33,17 +33,20 @@ def on_disk(tmp_path, monkeypatch):
     return MultimodalData(X), y
 
 
-def labelled_rows(X, y, rows):
-    labelled = LabelledRows(split_modalities(X), encode_targets(y), np.ones(len(y)), rows)
-    return labelled, NetworkInputs.fit(labelled, standardize=True, gap_indicator=False)
+def labelled_rows(X, y, rows, class_weight=None):
+    problem, targets = read_targets(y)
+    labelled, _ = weighed(
+        LabelledRows(split_modalities(X), targets, np.ones(len(y)), rows), None, class_weight, problem
+    )
+    return labelled, NetworkInputs.fit(labelled, standardized=lambda name: True, gap_indicator=False)
 
 
 def test_every_row_comes_once_an_epoch_in_blocks_that_are_read_in_order(on_disk):
     X, y = on_disk
     rows = np.setdiff1d(np.arange(1500), np.arange(0, 1500, 7))
     labelled, inputs = labelled_rows(X, y, rows)
-    streamed = training_rows(inputs, labelled, None, "cpu")
-    whole = RowTensors.from_rows(inputs, labelled, None, "cpu")
+    streamed = training_rows(inputs, labelled, "cpu")
+    whole = RowTensors.from_rows(inputs, labelled, "cpu")
     assert isinstance(streamed, StreamedRows) and len(streamed) == len(whole)
     identity = whole.inputs[0].sum(1) + 10 * whole.inputs[1].sum(1)
     with torch.random.fork_rng():
@@ -51,20 +54,23 @@ def test_every_row_comes_once_an_epoch_in_blocks_that_are_read_in_order(on_disk)
         iterator = BatchIterator(streamed, 64, shuffle=True)
         epochs = [list(iterator), list(iterator)]
     for batches in epochs:
-        seen = torch.cat([x[0].sum(1) + 10 * x[1].sum(1) for (x, _), _ in batches])
+        seen = torch.cat([X["inputs"][0].sum(1) + 10 * X["inputs"][1].sum(1) for X, _ in batches])
         assert torch.equal(seen.sort().values, identity.sort().values)
         assert len(batches) == len(iterator)
-    assert not torch.equal(epochs[0][0][0][1], epochs[1][0][0][1])
+    assert not torch.equal(epochs[0][0][0]["present"], epochs[1][0][0]["present"])
 
 
 def test_a_streamed_batch_equals_the_resident_one(on_disk):
     X, y = on_disk
-    labelled, inputs = labelled_rows(X, y, np.arange(100, 1400))
-    streamed = StreamedRows(inputs, labelled, {0: 2.0, 1: 1.0, 2: 1.0}, "cpu")
-    whole = RowTensors.from_rows(inputs, labelled, {0: 2.0, 1: 1.0, 2: 1.0}, "cpu")
+    labelled, inputs = labelled_rows(X, y, np.arange(100, 1400), {0: 2.0, 1: 1.0, 2: 1.0})
+    streamed = StreamedRows(inputs, labelled, "cpu")
+    whole = RowTensors.from_rows(inputs, labelled, "cpu")
     for index in (slice(10, 50), torch.tensor([3, 700, 5])):
-        ((x1, p1), (y1, w1, _)), ((x2, p2), (y2, w2, _)) = streamed[index], whole[index]
-        assert all(torch.equal(a, b) for a, b in zip([*x1, p1, y1, w1], [*x2, p2, y2, w2], strict=True))
+        (one, y1), (other, y2) = streamed[index], whole[index]
+        assert torch.equal(y1, y2) and len(one["weight"].unique()) == 2
+        for name in ("present", "weight"):
+            assert torch.equal(one[name], other[name])
+        assert all(torch.equal(a, b) for a, b in zip(one["inputs"], other["inputs"], strict=True))
 
 
 @pytest.mark.filterwarnings("ignore:.*no observed modality")
@@ -81,7 +87,7 @@ def test_fit_on_disk_is_repeatable_and_learns(on_disk):
 def test_an_interrupted_epoch_leaves_no_thread(on_disk):
     X, y = on_disk
     labelled, inputs = labelled_rows(X, y, np.arange(1500))
-    parts = StreamedRows(inputs, labelled, None, "cpu").parts(shuffle=True)
+    parts = StreamedRows(inputs, labelled, "cpu").parts(shuffle=True)
     next(parts)
     parts.close()
     assert not any("ThreadPool" in thread.name for thread in threading.enumerate())
@@ -90,7 +96,7 @@ def test_an_interrupted_epoch_leaves_no_thread(on_disk):
 def test_arrays_in_memory_are_loaded_whole(on_disk):
     X, y = on_disk
     labelled, inputs = labelled_rows(MultimodalData({name: np.array(X[name]) for name in X}), y, np.arange(1500))
-    assert isinstance(training_rows(inputs, labelled, None, "cpu"), RowTensors)
+    assert isinstance(training_rows(inputs, labelled, "cpu"), RowTensors)
 
 
 @pytest.mark.parametrize("table", [False, True], ids=["a column block", "the whole table"])
@@ -112,8 +118,8 @@ def test_a_part_mixes_several_blocks_however_wide_rows_are(on_disk, monkeypatch)
     labelled, inputs = labelled_rows(X, y, np.arange(1500))
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        first = next(iter(StreamedRows(inputs, labelled, None, "cpu").parts(shuffle=True)))
-    whole = RowTensors.from_rows(inputs, labelled, None, "cpu")
+        first = next(iter(StreamedRows(inputs, labelled, "cpu").parts(shuffle=True)))
+    whole = RowTensors.from_rows(inputs, labelled, "cpu")
     identity = (whole.inputs[0].sum(1) + 10 * whole.inputs[1].sum(1)).tolist()
     positions = np.sort([identity.index(v) for v in (first.inputs[0].sum(1) + 10 * first.inputs[1].sum(1)).tolist()])
     assert len(positions) == 32 and (np.diff(positions) > 1).sum() >= 10
@@ -123,8 +129,9 @@ def test_validation_views_are_where_the_inputs_are(on_disk):
     """On a device without memory: as on a GPU, but anywhere."""
     X, y = on_disk
     labelled, inputs = labelled_rows(X, y, np.arange(1500))
-    (values, present, views), (target, weight, _) = ValidationRows(StreamedRows(inputs, labelled, None, "meta"))[:5]
-    assert {x.device.type for x in (*values, present, views, target, weight)} == {"meta"}
+    X, target = StreamedRows(inputs, labelled, "meta", validation_views(labelled, inputs))[:5]
+    tensors = (*X["inputs"], X["present"], X["views"], X["weight"], target)
+    assert {x.device.type for x in tensors} == {"meta"} and X["views"].shape == (5, 4, 2)
 
 
 def test_the_temperature_does_not_depend_on_the_order_of_many_rows(monkeypatch):

@@ -7,13 +7,15 @@ import numpy as np
 from sklearn_aecf._data._groups import as_slice, match_columns, resolve_positions
 from sklearn_aecf._data._values import (
     as_array,
+    columns_to_array,
+    did_you_mean,
     frame_columns,
-    frame_to_array,
     is_frame,
     missing_rows,
+    plain,
     quoted,
+    row_masked,
     same_rows,
-    select_columns,
 )
 
 _REPR_BYTES = 100e6  # above this, counting what is missing would make a repr slow
@@ -32,7 +34,13 @@ class MultimodalData(Mapping):
     data : mapping of str to array-like
         One entry per modality: an array of shape ``(n_rows, n_features)``, a DataFrame, a torch tensor, or None for
         a modality that no row has. A row of NaN means that the modality is missing in that row. Raw data for a
-        transformer (strings, paths, images) may have any dtype and any number of dimensions from one up.
+        transformer (strings, paths, images), or for an encoder of its own, may have any dtype and any number of
+        dimensions from one up.
+    feature_names : mapping of str to list of str, optional
+        Names of the features of some modalities; those of DataFrames are known.
+    present : mapping of str to array-like of bool, shape (n_rows,), optional
+        Which rows have a modality, where its values cannot say so: of integers or bytes, which cannot be NaN. What
+        stands in the other rows has no influence. ``X[name]`` is then a masked array.
 
     Attributes
     ----------
@@ -61,7 +69,7 @@ class MultimodalData(Mapping):
     (2, 2)
     """
 
-    def __init__(self, data):
+    def __init__(self, data, *, feature_names=None, present=None):
         if not isinstance(data, Mapping):
             raise TypeError(
                 f"MultimodalData needs a dict of arrays, one per modality. Got {type(data).__name__}; "
@@ -69,18 +77,27 @@ class MultimodalData(Mapping):
             )
         if len(data.keys()) == 0:
             raise ValueError("X is an empty dict; give at least one modality, e.g. {'image': array}.")
-        arrays, feature_names = {}, {}
+        arrays, known = {}, dict(getattr(data, "known_feature_names", {}))
         for name in data.keys():  # noqa: SIM118, a SliceDict iterates over something else in other versions
             if not isinstance(name, str):
                 raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
             value = data[name]
             arrays[name] = None if value is None else as_array(value, name)
             if is_frame(value):
-                feature_names[name] = tuple(map(str, frame_columns(value)))
-        if isinstance(data, MultimodalData):
-            feature_names = dict(data._feature_names)
+                known[name] = tuple(map(str, frame_columns(value)))
+        for name, flags in (present or {}).items():
+            _refuse_unknown("present", name, arrays)
+            arrays[name] = row_masked(arrays[name], flags, name)
         self._arrays = same_rows(arrays)
-        self._feature_names = feature_names
+        for name, names in (feature_names or {}).items():
+            _refuse_unknown("feature_names", name, arrays)
+            if len(names) != _width(self._arrays[name]):
+                raise ValueError(
+                    f"feature_names[{name!r}] has {len(names)} names, but modality {name!r} has "
+                    f"{_width(self._arrays[name])} features; give one name a feature."
+                )
+            known[name] = tuple(map(str, names))
+        self._feature_names = known
 
     @classmethod
     def _from_arrays(cls, arrays, feature_names):
@@ -103,7 +120,7 @@ class MultimodalData(Mapping):
     def __eq__(self, other):
         if not isinstance(other, Mapping) or list(self.keys()) != list(other.keys()):
             return NotImplemented if not isinstance(other, Mapping) else False
-        return all(_equal_arrays(self[name], np.asarray(other[name])) for name in self)
+        return all(_equal_arrays(self[name], np.asanyarray(other[name])) for name in self)
 
     __hash__ = None
 
@@ -203,7 +220,7 @@ class MultimodalData(Mapping):
 
     def copy(self):
         """A copy that shares no memory with this one."""
-        return self._from_arrays({name: np.array(array) for name, array in self.items()}, self._feature_names)
+        return self._from_arrays({name: array.copy() for name, array in self.items()}, self._feature_names)
 
     # What scikit-learn asks of an array
 
@@ -227,7 +244,7 @@ class MultimodalData(Mapping):
         """The dtype that holds every modality: object as soon as one is raw."""
         if any(array.dtype.kind not in "biuf" for array in self.values()):
             return np.dtype(object)
-        return np.result_type(*(array.dtype for array in self.values()))
+        return np.result_type(*(_nan_dtype(array) for array in self.values()))
 
     @property
     def nbytes(self):
@@ -252,7 +269,9 @@ class MultimodalData(Mapping):
                 f"Modality {raw[0]!r} has {self[raw[0]].ndim} dimension(s), so X has no 2-D form; turn it into "
                 "features first, with a ModalityTransformer."
             )
-        return np.concatenate(list(self.values()), axis=1, dtype=self.dtype if dtype is None else dtype)
+        return np.concatenate(
+            [_with_nan(array) for array in self.values()], axis=1, dtype=self.dtype if dtype is None else dtype
+        )
 
     # Missing modalities, column groups, DataFrames
 
@@ -318,20 +337,12 @@ class MultimodalData(Mapping):
     @classmethod
     def _from_columns(cls, frame, columns):
         """From known column labels, of which the frame may lack some: these are missing values."""
-        known = set(frame_columns(frame))
-        arrays, feature_names = {}, {}
-        for name, labels in columns.items():
-            here = [label for label in labels if label in known]
-            values = frame_to_array(select_columns(frame, here)) if here else None
-            if here and len(here) < len(labels):
-                filler = np.full((len(values), len(labels)), None, dtype=object)
-                filler[:, [labels.index(label) for label in here]] = values
-                values = filler if values.dtype == object else filler.astype(float)
-            arrays[name] = values
-            feature_names[name] = tuple(str(label[-1] if isinstance(label, tuple) else label) for label in labels)
-        container = cls(arrays)
-        container._feature_names = feature_names
-        return container
+        arrays = {name: columns_to_array(frame, labels) for name, labels in columns.items()}
+        feature_names = {
+            name: tuple(str(label[-1] if isinstance(label, tuple) else label) for label in labels)
+            for name, labels in columns.items()
+        }
+        return cls(arrays, feature_names={k: v for k, v in feature_names.items() if arrays[k] is not None})
 
     @classmethod
     def from_array(cls, array, groups):
@@ -365,6 +376,11 @@ class MultimodalData(Mapping):
         known = self._feature_names.get(name)
         return list(known) if known else [str(index) for index in range(_width(self[name]))]
 
+    @property
+    def known_feature_names(self):
+        """Names of the features of those modalities that have any, a dict of tuples."""
+        return dict(self._feature_names)
+
     def to_frame(self):
         """A pandas DataFrame with columns of two levels: modality and feature.
 
@@ -376,7 +392,7 @@ class MultimodalData(Mapping):
         import pandas as pd
 
         labels = [(name, feature) for name in self for feature in self.feature_names(name)]
-        columns = [column for array in self.values() for column in array.reshape(len(self), -1).T]
+        columns = [column for array in self.values() for column in _with_nan(array).reshape(len(self), -1).T]
         index = pd.MultiIndex.from_tuples(labels, names=["modality", "feature"])
         return pd.DataFrame(dict(enumerate(columns))).set_axis(index, axis=1)
 
@@ -389,7 +405,32 @@ class MultimodalData(Mapping):
         return f"MultimodalData({len(self)} rows; {'; '.join(parts)})"
 
 
+def _refuse_unknown(parameter, name, arrays):
+    if arrays.get(name) is None:
+        raise ValueError(
+            f"{parameter} names modality {name!r}, which X lacks{did_you_mean(name, arrays)} Modalities: "
+            f"{quoted(arrays)}."
+        )
+
+
+def _nan_dtype(array):
+    """The dtype of an array once its masked rows are NaN."""
+    return np.result_type(array.dtype, np.float16) if isinstance(array, np.ma.MaskedArray) else array.dtype
+
+
+def _with_nan(array):
+    """The values, NaN in masked rows."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    return array.astype(_nan_dtype(array)).filled(np.nan)
+
+
 def _equal_arrays(one, other):
+    if isinstance(one, np.ma.MaskedArray) or isinstance(other, np.ma.MaskedArray):
+        one_missing, other_missing = missing_rows(one), missing_rows(other)
+        if not np.array_equal(one_missing, other_missing):
+            return False
+        one, other = plain(one)[~one_missing], plain(other)[~other_missing]
     numeric = one.dtype.kind in "fc" and other.dtype.kind in "fc"
     return np.array_equal(one, other, equal_nan=numeric)
 

@@ -1,12 +1,16 @@
 """One modality's values as a numpy array, whatever library they came from."""
 
 import difflib
+import warnings
 
 import numpy as np
 from scipy import sparse
 
 # Rows looked at together: the chunk stays in cache, so a pass over the data costs one read of it.
 CHUNK_ROWS = 2048
+
+# Squares of larger numbers overflow; they are codes for "no value", not measurements.
+LARGEST = 1e100
 
 
 def is_frame(X):
@@ -39,6 +43,20 @@ def frame_to_array(frame):
     return np.asarray([frame[name].to_list() for name in frame.columns], dtype=object).T
 
 
+def columns_to_array(frame, wanted):
+    """Values of some columns of a DataFrame; those that it lacks are missing values, None if it lacks all."""
+    known = set(frame_columns(frame))
+    here = [label for label in wanted if label in known]
+    if not here:
+        return None
+    values = frame_to_array(select_columns(frame, here))
+    if len(here) == len(wanted):
+        return values
+    full = np.full((len(values), len(wanted)), np.nan if values.dtype.kind in "biuf" else None)
+    full[:, [wanted.index(label) for label in here]] = values
+    return full
+
+
 def as_array(value, name):
     """Values of one modality as a numpy array, without a copy where that is possible.
 
@@ -65,7 +83,8 @@ def as_array(value, name):
             value = value.float()
         return value.numpy()
     if isinstance(value, np.ma.MaskedArray):
-        array = unmasked(value, f"Modality {name!r}")
+        keep = value.dtype.kind != "f" and is_row_masked(value)
+        array = value if keep else unmasked(value, f"Modality {name!r}")
     elif isinstance(value, np.ndarray):
         array = value
     else:
@@ -109,6 +128,47 @@ def unmasked(array, what):
     )
 
 
+def row_masked(array, present, name):
+    """The array, with the rows masked where `present` is False; neither copied nor changed.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_rows, ...)
+    present : array-like of bool, shape (n_rows,)
+    name : str
+        Name of the modality, for messages.
+
+    Returns
+    -------
+    MaskedArray
+        Its mask is a view of one flag a row.
+    """
+    present = np.asarray(present)
+    if present.dtype != bool or present.shape != (len(array),):
+        raise ValueError(
+            f"present[{name!r}] must be one bool per row of modality {name!r} ({len(array)}). Got {present.dtype} of "
+            f"shape {present.shape}."
+        )
+    present = present & ~missing_rows(array)
+    flags = present.reshape(-1, *[1] * (array.ndim - 1))
+    return np.ma.MaskedArray(plain(array), mask=np.broadcast_to(~flags, array.shape), copy=False)
+
+
+def is_row_masked(array):
+    """Whether an array masks whole rows, as `row_masked` does, and nothing else."""
+    if not isinstance(array, np.ma.MaskedArray) or array.mask is np.ma.nomask or array.ndim == 0:
+        return False
+    if array.size == 0 or not any(array.mask.strides[1:]):
+        return True
+    flat = array.mask.reshape(len(array), -1)
+    return bool((flat.all(axis=1) == flat.any(axis=1)).all())
+
+
+def plain(array):
+    """The values of an array whose rows may be masked, also of the masked ones."""
+    return array.data if isinstance(array, np.ma.MaskedArray) else array
+
+
 def missing_rows(array):
     """Rows with no value at all: NaN in every number, or None, NaN or NA in every object.
 
@@ -122,6 +182,8 @@ def missing_rows(array):
     """
     if array.size == 0 and array.ndim > 1:
         return np.ones(len(array), dtype=bool)
+    if isinstance(array, np.ma.MaskedArray):
+        return array.mask[(slice(None), *[0] * (array.ndim - 1))] | missing_rows(array.data)
     if array.dtype.kind == "O":
         flat = array.reshape(len(array), -1)
         return np.fromiter((all(map(_is_missing, row)) for row in flat), dtype=bool, count=len(array))
@@ -142,6 +204,112 @@ def flat_chunk(array, start):
 def _is_missing(value):
     # `value != value` covers every NaN; pandas' NA answers neither yes nor no to a comparison.
     return value is None or str(value) == "<NA>" or (isinstance(value, float | np.floating) and value != value)
+
+
+def as_table(array, name):
+    """The array as a real 2-D array, or a sentence on why it is none; and its mask of rows, if it has one."""
+    present = ~missing_rows(array) if np.ma.isMaskedArray(array) else None
+    array = plain(array)
+    if array.ndim == 1:
+        remedy = (
+            f"reshape it to (n_rows, 1), e.g. X[{name!r}].reshape(-1, 1)"
+            if array.dtype.kind in "biuf"
+            else ("turn it into features first, with a ModalityTransformer")
+        )
+        raise ValueError(f"Modality {name!r} must be a 2-D array (n_rows, n_features). Got 1-D; {remedy}.")
+    if array.ndim != 2:
+        raise ValueError(
+            f"Modality {name!r} must be a 2-D array (n_rows, n_features). Got {array.ndim}-D of shape {array.shape}; "
+            f"flatten it, e.g. .reshape(len(array), -1), or give it an encoder: encoders={{{name!r}: module}}."
+        )
+    if array.dtype.kind in "biuf":
+        return array, present
+    if array.dtype.kind == "O":
+        try:
+            return array.astype(np.float64), present
+        except (TypeError, ValueError):
+            try:
+                known = np.where(np.vectorize(_is_missing, otypes=[bool])(array), np.nan, array)
+                return known.astype(np.float64), present
+            except (TypeError, ValueError):
+                pass
+    found = next((value for value in array.ravel() if isinstance(value, str)), array.dtype)
+    raise ValueError(
+        f"Modality {name!r} must be numeric. Got {found!r}; encode text and categories first, e.g. with a "
+        "OneHotEncoder in a ModalityTransformer."
+    )
+
+
+def as_encodable(array, name):
+    """The array of a modality with an encoder of its own, of any shape; and its mask of rows, if it has one."""
+    if array.dtype.kind == "O":
+        return _stacked(array, name)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"Modality {name!r} must hold numbers for its encoder. Got {array.dtype}; turn text into codes of tokens "
+            "first."
+        )
+    return plain(array), ~missing_rows(array) if np.ma.isMaskedArray(array) else None
+
+
+def _stacked(items, name):
+    """Arrays of one shape, each a row's, as one array; None marks rows without."""
+    present = ~missing_rows(items[:, None] if items.ndim == 1 else items)
+    if not present.any():
+        return np.empty((len(items), 0), dtype=np.float32), present
+    rows = [np.asarray(item) for item in items[present]]
+    shapes = {row.shape for row in rows}
+    if len(shapes) > 1:
+        one, other = sorted(shapes)[:2]
+        raise ValueError(
+            f"Modality {name!r} has rows of different shapes, e.g. {one} and {other}; pad or resize them to one."
+        )
+    try:
+        known = np.stack(rows)
+        known = known.astype(np.float64) if known.dtype.kind == "O" else known
+    except (TypeError, ValueError):
+        known = np.empty(0, dtype=str)
+    if known.dtype.kind not in "biuf":
+        raise ValueError(
+            f"Modality {name!r} must hold numbers for its encoder. Got {rows[0].ravel()[0]!r}; turn text into codes of "
+            "tokens first."
+        )
+    stacked = np.zeros((len(items), *known.shape[1:]), dtype=known.dtype)
+    stacked[present] = known
+    return stacked, present
+
+
+def observed_rows(array, name, mask=None):
+    """Rows where the modality has at least one value, and that no mask excludes; infinities are refused.
+
+    A row's sum is finite unless the row holds NaN or an infinity (or overflows), so sums screen the rows, and only
+    chunks with a suspect one are looked at value by value.
+    """
+    n_rows, width = len(array), int(np.prod(array.shape[1:]))
+    observed = np.full(n_rows, width > 0) if mask is None else mask & (width > 0)
+    if width == 0 or array.dtype.kind != "f":
+        return observed
+    weights = np.ones(width, dtype=array.dtype if array.dtype.itemsize > 2 else np.float32)
+    for start in range(0, n_rows, CHUNK_ROWS):
+        chunk = flat_chunk(array, start)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            suspect = ~(np.abs(chunk @ weights) < LARGEST) & observed[start : start + CHUNK_ROWS]
+        if suspect.any():
+            rows = np.asarray(chunk[suspect], dtype=np.float64)
+            if np.isinf(rows).any():
+                row = start + int(np.flatnonzero(suspect)[np.isinf(rows).any(axis=1)][0])
+                raise ValueError(
+                    f"Modality {name!r} contains infinity (first in row {row}); replace infinities by NaN where the "
+                    "value is unknown, or clip them."
+                )
+            if (np.abs(rows) > LARGEST).any():
+                raise ValueError(
+                    f"Modality {name!r} contains {rows[np.abs(rows) > LARGEST][0]:.3g}, too large to compute with; "
+                    "replace codes for unknown values by NaN."
+                )
+            observed[start : start + CHUNK_ROWS][suspect] = ~np.isnan(rows).all(axis=1)
+    return observed
 
 
 def same_rows(arrays):
@@ -169,3 +337,10 @@ def did_you_mean(name, names):
     """The end of a sentence about an unknown name: the closest of the known ones, if any is close."""
     close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
     return f"; did you mean {close[0]!r}?" if close else "."
+
+
+def checked_name(name, known):
+    """Position of a modality among the known ones."""
+    if name not in known:
+        raise ValueError(f"Unknown modality {name!r}{did_you_mean(name, known)} Modalities: {quoted(known)}.")
+    return list(known).index(name)

@@ -2,62 +2,80 @@
 
 import numpy as np
 import torch
+from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog, ProgressBar
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring, PrintLog, ProgressBar
 from skorch.helper import predefined_split
 
 from sklearn_aecf._training._batches import BatchIterator
-from sklearn_aecf._training._objective import AECFObjective, evaluation_views
-from sklearn_aecf.curriculum import mask_rate_at
-from sklearn_aecf.losses import mean_logits, prediction_loss, refined_loss
-from sklearn_aecf.nn import AECFNetwork
+from sklearn_aecf._training._callbacks import EndEpochTask, KeepBest, KeepRandomState, StopWhenAsked, quiet
+from sklearn_aecf._training._objective import AECFObjective
+from sklearn_aecf.nn._runtime import autocast
 
 
-class AECFNet(NeuralNet):
+class AECFNet(ClassifierMixin, NeuralNet):
     """skorch's net with AECF's training and validation step.
 
-    Steps fetch nothing from the device: losses are collected and recorded once an epoch. Batch-wise callbacks get
-    theirs a batch at a time where one listens.
+    Steps fetch nothing from the device: losses are collected and recorded once an epoch, those of its batches too, of
+    which the history keeps the last epoch's. Callbacks that listen to batches get theirs as they come. To scorers it is
+    a classifier of class indices, or of labels.
 
     Parameters
     ----------
-    kind : {"multiclass", "multilabel"}
-    mask_rate, mask_warmup : float
+    problem : Multiclass or Multilabel
     precision : {"float32", "bfloat16"}
     **kwargs
         skorch's.
     """
 
-    def __init__(self, *args, kind="multiclass", mask_rate=0.5, mask_warmup=0.0, precision="float32", **kwargs):
+    def __init__(self, *args, problem=None, precision="float32", **kwargs):
         super().__init__(*args, **kwargs)
-        self.kind = kind
-        self.mask_rate = mask_rate
-        self.mask_warmup = mask_warmup
+        self.problem = problem
         self.precision = precision
         self.epoch_tasks = None
         self.stop_requested = False
 
     @property
     def _default_callbacks(self):
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring("train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring("valid_loss")),
+            ("print_log", PrintLog()),
+        ]
 
-    def autocast(self):
-        """The context that lowers precision where it was asked for; gate and losses stay float32."""
-        # Older torch would hand weights that were cast for a pass without gradient to the passes that learn.
-        return torch.autocast(
-            torch.device(self.device).type,
-            dtype=torch.bfloat16,
-            enabled=self.precision == "bfloat16",
-            cache_enabled=False,
-        )
+    @property
+    def classes_(self):
+        """Class indices, or positions of labels."""
+        return np.arange(self.problem.n_outputs)
 
-    def current_mask_rate(self):
-        """Mask rate of the epoch under way."""
-        return mask_rate_at(len(self.history), self.max_epochs, self.mask_rate, self.mask_warmup)
+    # One batch
+
+    def infer(self, x, **options):
+        """The network's output for the X of a batch."""
+        return self.module_(x["inputs"], x["present"], views=x["views"], **options)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Loss of the network's output; in training the objective, else the mean over the validation views."""
+        return self._losses(y_pred, y_true, X, training)[0]
+
+    def _losses(self, output, target, X, training):
+        if training:
+            return self.criterion_(output, target, X)
+        logits = self.mean_logits(output)
+        each = self.problem.loss(logits, target, X["label_weight"])
+        return (each * X["weight"]).mean(), {"valid_complete_loss": (each[0] * X["weight"]).mean()}
+
+    def mean_logits(self, output):
+        """Logits (v, b, c) of the members' mean probabilities on every view."""
+        return self.problem.mean_logits(output["logits"].float(), dim=1)
 
     def train_step(self, batch, **fit_params):
-        with self.autocast():
-            loss, parts = self.criterion_(self.module_, batch, self.current_mask_rate())
+        """One step of the optimizer."""
+        X, target = batch
+        with autocast(self.device, self.precision):
+            output = self.infer(X, **self.criterion_.forward_options)
+            loss, parts = self._losses(output, target, X, training=True)
         self.optimizer_.zero_grad(set_to_none=True)
         loss.backward()
         if self.listens("on_grad_computed"):
@@ -65,76 +83,93 @@ class AECFNet(NeuralNet):
                 "on_grad_computed", named_parameters=self.get_all_learnable_params(), batch=batch, training=True
             )
         self.optimizer_.step()
-        return {"loss": loss.detach(), **parts}
+        return {"loss": loss.detach(), "parts": parts, "output": output}
 
     @torch.no_grad()
     def validation_step(self, batch, **fit_params):
-        (inputs, _, views), (target, weight, label_weight) = batch
-        with self.autocast():
-            logits = self.view_logits(self.module_.embed(inputs), views)
-        each = prediction_loss(logits, target, self.kind, label_weight)
-        return {
-            "loss": (each * weight).mean(),
-            "complete_loss": (each[0] * weight).mean(),
-            "outcome": (logits, target, weight, label_weight),
-        }
+        """Losses on the views of the validation rows."""
+        X, target = batch
+        with autocast(self.device, self.precision):
+            output = self.infer(X)
+            loss, parts = self._losses(output, target, X, training=False)
+        return {"loss": loss, "parts": parts, "output": output}
 
-    @torch.no_grad()
-    def refined_loss(self, outcomes):
-        """What rescaling all validation batches together would leave of their loss; see `losses.refined_loss`."""
-        logits, target, weight, label_weight = zip(*outcomes, strict=True)
-        return refined_loss(
-            torch.cat(logits, dim=1),
-            torch.cat(target),
-            self.kind,
-            torch.cat(weight),
-            None if label_weight[0] is None else torch.cat(label_weight),
-        )
+    def evaluation_step(self, batch, training=False):
+        """Logits of the members' mean on the observed sets: what skorch's scoring callbacks predict with."""
+        self.module_.train(training)
+        X, _ = batch
+        with torch.set_grad_enabled(training), autocast(self.device, self.precision):
+            return self.mean_logits(self.infer({**X, "views": None}))[0]
 
-    def view_logits(self, embeddings, views):
-        """Logits (v, b, c) of the members' mean on views (b, v, m) of embedded rows."""
-        return mean_logits(self.module_.member_logits(embeddings, views).float(), self.kind, dim=1)
+    # One epoch
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Train or validate on every batch, and record the losses."""
         if iterator is None:
             return
         self.module_.train(training)
         self.criterion_.train(training)
         listening = self.listens("on_batch_begin") or self.listens("on_batch_end")
-        sizes, steps, outcomes = [], [], []
+        sizes, losses, parts, outcomes = [], [], [], []
         try:
             for batch in iterator:
                 if listening:
                     self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
-                if "outcome" in step:
-                    outcomes.append(step.pop("outcome"))
-                sizes.append(len(batch[0][1]))
+                sizes.append(len(batch[1]))
+                losses.append(step["loss"])
+                parts.append(step["parts"])
+                if not training:
+                    outcomes.append((self.mean_logits(step["output"]), batch))
                 if listening:
-                    self.history.record_batch(prefix + "_loss", step["loss"].item())
-                    self.history.record_batch(prefix + "_batch_size", sizes[-1])
-                    self.notify("on_batch_end", batch=batch, training=training, y_pred=None, **step)
-                steps.append(step)
+                    self._tell_batch_end(batch, training, prefix, step, sizes[-1])
         except KeyboardInterrupt:
             self.interrupted_ = True
             raise
+        if not listening:
+            # One fetch: every `.item()` in a step would make the host wait for the device.
+            for loss, size in zip(torch.stack(losses).tolist(), sizes, strict=True):
+                self.history.new_batch()
+                self.history.record_batch(prefix + "_loss", loss)
+                self.history.record_batch(prefix + "_batch_size", size)
+        for name in parts[0]:
+            values = torch.stack([step[name] for step in parts]).double().cpu().numpy()
+            self.history.record(name, float(np.average(values, weights=sizes)))
         if outcomes:
-            self.history.record(prefix + "_refined_loss", self.refined_loss(outcomes).item())
-        for name in steps[0]:
-            # One fetch a column: every `.item()` in a step would make the host wait for the device.
-            values = torch.stack([step[name] for step in steps]).double().cpu().numpy()
-            key = f"{prefix}_{name}" if name in ("loss", "complete_loss") else name
-            self.history.record(key, float(np.average(values, weights=sizes)))
+            self.history.record(prefix + "_refined_loss", self._refined_loss(outcomes).item())
         self.history.record(prefix + "_batch_count", len(sizes))
-        if training:
-            self.history.record("mask_rate", self.current_mask_rate())
+
+    def _tell_batch_end(self, batch, training, prefix, step, size):
+        self.history.record_batch(prefix + "_loss", step["loss"].item())
+        self.history.record_batch(prefix + "_batch_size", size)
+        X, target = batch
+        if X["label_weight"] is not None:
+            # To a scorer a label that nobody reported must not look like a 0.
+            target = torch.where(X["label_weight"] > 0, target, torch.nan)
+        predicted = self.mean_logits(step["output"])[0].detach()
+        self.notify("on_batch_end", batch=(X, target), training=training, y_pred=predicted, loss=step["loss"])
+
+    @torch.no_grad()
+    def _refined_loss(self, outcomes):
+        """What rescaling all validation batches together would leave of their loss; see `losses`."""
+        logits, batches = zip(*outcomes, strict=True)
+        columns = [[X["weight"] for X, _ in batches], [X["label_weight"] for X, _ in batches]]
+        return self.problem.refined_loss(
+            torch.cat(logits, dim=1),
+            torch.cat([target for _, target in batches]),
+            *(None if column[0] is None else torch.cat(column) for column in columns),
+        )
 
     def listens(self, method_name):
         """Whether any callback does something at this point: there are many batches and few listeners."""
         nothing = getattr(Callback, method_name)
         return any(getattr(type(callback), method_name, nothing) is not nothing for _, callback in self.callbacks_)
 
+    # One training
+
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        if self.history:
+            self.history[-1]["batches"] = []
         super().on_epoch_begin(net, dataset_train=dataset_train, dataset_valid=dataset_valid, **kwargs)
         if self.epoch_tasks is not None:
             self.epoch_tasks.begin_epoch()
@@ -142,21 +177,27 @@ class AECFNet(NeuralNet):
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         super().on_train_begin(net, X=X, y=y, **kwargs)
         self.interrupted_ = False
+        self._n_known = len(self.history)
 
-    def evaluation_step(self, batch, training=False):
-        """Logits of the members' mean on the observed sets: what skorch's scoring callbacks predict with."""
-        self.module_.train(training)
-        (inputs, present, *_), _ = batch
-        with torch.set_grad_enabled(training):
-            return self.view_logits(self.module_.embed(inputs), present[:, None])[0]
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        """Train for `max_epochs`; where a callback has loaded a checkpoint, for those that it lacks."""
+        epochs = self.max_epochs if epochs is None else epochs
+        n_loaded = len(self.history) - self._n_known
+        if n_loaded > 0:
+            epochs = max(0, epochs - n_loaded)
+            callbacks = dict(self.callbacks_)
+            callbacks["random_state"].resume(self)
+            if "early_stopping" in callbacks and callbacks["early_stopping"].resume(self):
+                epochs = 0
+        return super().fit_loop(X, y, epochs=epochs, **fit_params)
 
     def kept_epoch(self):
         """Number of the epoch whose weights the module has."""
         finished = [row["epoch"] for row in self.history if "dur" in row]
         if not finished:
             return 1
-        stopping = dict(self.callbacks_).get("early_stopping")
-        return getattr(stopping, "best_epoch_", 0) or finished[-1]
+        best = (c.best_epoch_ for _, c in self.callbacks_ if isinstance(c, EarlyStopping) and c.load_best)
+        return next(best, 0) or finished[-1]
 
     def take_over(self, other):
         """Go on from another net of the same architecture: weights, optimiser state and history."""
@@ -167,13 +208,12 @@ class AECFNet(NeuralNet):
         except RuntimeError:
             raise ValueError(
                 "warm_start goes on with the same network, but a parameter that shapes it has changed (embed_dim, "
-                "hidden_dim, gate_hidden_dim, n_members, fusion_exponent or masking='regret'); set it back, or "
-                "warm_start=False."
+                "hidden_dim, n_members, encoders, network or masking); set it back, or warm_start=False."
             ) from None
         chosen = {name: self.optimizer_.param_groups[0][name] for name in ("lr", "weight_decay", "fused")}
         self.optimizer_.load_state_dict(other.optimizer_.state_dict())
         self.optimizer_.param_groups[0].update(chosen)
-        self.history_ = other.history_
+        self.history_ = type(other.history_)(other.history_)
 
     def move_to(self, device):
         """Move weights, objective and optimiser state to another device."""
@@ -185,88 +225,64 @@ class AECFNet(NeuralNet):
                 if torch.is_tensor(value):
                     state[name] = value.to(device)
 
+    # What scorers ask
 
-class _EndEpochTask(Callback):
-    """Ends the epoch for scikit-learn's callbacks; before skorch's, any of which may stop the training."""
-
-    def on_epoch_end(self, net, **kwargs):
-        net.stop_requested = net.epoch_tasks is not None and net.epoch_tasks.end_epoch()
-
-
-class _StopWhenAsked(Callback):
-    """Stops as skorch's callbacks do; after them, so that the epoch is recorded first."""
-
-    def on_epoch_end(self, net, **kwargs):
-        if net.stop_requested:
-            raise KeyboardInterrupt
-
-
-class ValidationRows(torch.utils.data.Dataset):
-    """Validation rows with the views that their loss is averaged over."""
-
-    def __init__(self, rows):
-        self.rows, self.present = rows, rows.present
-        self.views = evaluation_views(rows.present)
-
-    def __len__(self):
-        return len(self.rows)
-
-    def parts(self, shuffle):
-        yield self
-
-    def part_sizes(self):
-        return [len(self)]
-
-    def __getitem__(self, index):
-        (inputs, present), y = self.rows[index]
-        return (inputs, present, self.views[index].to(present.device)), y
+    def predict(self, X):
+        """Class indices, or 0 and 1 a label."""
+        probability = self.predict_proba(X)
+        return type(self.problem)(self.classes_).decode(probability)
 
 
 def make_net(
     *,
     network,
-    objective,
+    network_params,
+    objective_params,
+    problem,
     validation,
     batch_size,
     max_epochs,
     learning_rate,
     weight_decay,
-    n_iter_no_change,
+    patience,
     stopping_loss,
     callbacks,
     verbose,
     device,
-    **net_params,
+    precision,
 ):
     """The net that `AECFClassifier` wraps.
 
     Parameters
     ----------
-    network, objective : dict
+    network : type or callable
+        Makes the module of `network_params`.
+    network_params, objective_params : dict
         Arguments of `AECFNetwork` and `AECFObjective`.
-    validation : RowTensors or None
-        Rows to validate on; None trains for `max_epochs`.
-    n_iter_no_change : int or None
-        Patience of the early stopping; None never stops.
+    problem : Multiclass or Multilabel
+    validation : RowTensors, StreamedRows or None
+        Rows to validate on.
+    patience : int or None
+        Of the early stopping; None trains for `max_epochs` and keeps the last weights.
     stopping_loss : {"valid_loss", "valid_refined_loss"}
         What the early stopping compares.
     callbacks : list or None
-        skorch callbacks of the user.
+        skorch callbacks of the user; an `EarlyStopping` among them takes the place of ours.
     """
-    chosen = [("epoch_task", _EndEpochTask())]
-    if validation is not None:
-        stop = EarlyStopping(
-            monitor=stopping_loss, patience=n_iter_no_change or max_epochs + 1, load_best=True, sink=_quiet
-        )
+    users = [c if isinstance(c, tuple) else (f"user_{i}", c) for i, c in enumerate(callbacks or [])]
+    chosen = [("epoch_task", EndEpochTask()), ("random_state", KeepRandomState())]
+    if validation is not None and patience is not None and not any(isinstance(c, EarlyStopping) for _, c in users):
+        stop = KeepBest(monitor=stopping_loss, patience=patience, load_best=True, sink=quiet)
         chosen.append(("early_stopping", stop))
     if verbose:
         chosen.append(("progress_bar", ProgressBar(batches_per_epoch="auto")))
-    chosen += [c if isinstance(c, tuple) else (f"user_{i}", c) for i, c in enumerate(callbacks or [])]
-    chosen.append(("stop_when_asked", _StopWhenAsked()))
+    chosen += [*users, ("stop_when_asked", StopWhenAsked())]
     hidden = {} if verbose else {"callbacks__print_log": None}
     return AECFNet(
-        AECFNetwork,
+        network,
         criterion=AECFObjective,
+        problem=problem,
+        precision=precision,
         optimizer=torch.optim.AdamW,
         optimizer__fused=torch.device(device).type in ("cpu", "cuda"),
         optimizer__weight_decay=weight_decay,
@@ -276,19 +292,16 @@ def make_net(
         iterator_train=BatchIterator,
         iterator_train__shuffle=True,
         iterator_valid=BatchIterator,
-        train_split=None if validation is None else predefined_split(ValidationRows(validation)),
+        train_split=None if validation is None else predefined_split(validation),
+        predict_nonlinearity=problem.probabilities,
         callbacks=chosen,
         verbose=verbose,
         device=device,
         **hidden,
-        **{f"module__{name}": value for name, value in network.items()},
-        **{f"criterion__{name}": value for name, value in objective.items()},
-        **net_params,
+        **{f"module__{name}": value for name, value in network_params.items()},
+        **{f"criterion__{name}": value for name, value in objective_params.items()},
+        criterion__problem=problem,
     )
-
-
-def _quiet(*args, **kwargs):
-    """Early stopping says nothing: `n_iter_` and `history_` do."""
 
 
 def history_columns(net):

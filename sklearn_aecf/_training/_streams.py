@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from sklearn_aecf._training._batches import RowTensors
+from sklearn_aecf._training._batches import RowTensors, target_and_columns
 
 # Inputs that lie on disk and need more than this as float32 are not loaded whole.
 MAX_LOADED = 2**28
@@ -31,20 +31,19 @@ class StreamedRows(torch.utils.data.Dataset):
     ----------
     network_inputs : NetworkInputs
     labelled : LabelledRows
-    class_weight : dict, "balanced" or None
     device : str
+    views : bool Tensor of shape (n_rows, n_views, n_active), optional
     """
 
-    def __init__(self, network_inputs, labelled, class_weight, device):
+    def __init__(self, network_inputs, labelled, device, views=None):
         self.network_inputs, self.labelled, self.device = network_inputs, labelled, device
-        self.present = network_inputs.present(labelled.data, labelled.rows)
-        self.target, self.weight, self.label_weight = RowTensors.targets(labelled, class_weight)
-        row_bytes = 4 * max(1, sum(network_inputs.widths))
+        self.target, self.columns = target_and_columns(network_inputs, labelled, views)
+        row_bytes = max(1, network_inputs.row_bytes)
         self.block_rows = max(1, min(BLOCK_ROWS, PART_BYTES // (row_bytes * BLOCKS_PER_PART)))
         self.blocks_per_part = max(BLOCKS_PER_PART, PART_BYTES // (row_bytes * self.block_rows))
 
     def __len__(self):
-        return len(self.present)
+        return len(self.target)
 
     def __getitem__(self, index):
         """Rows at a slice or at positions, as a batch."""
@@ -53,10 +52,10 @@ class StreamedRows(torch.utils.data.Dataset):
     def load(self, index):
         """`RowTensors` of the rows at a slice or at positions."""
         rows = self.labelled.rows[np.asarray(index) if torch.is_tensor(index) else index]
-        chosen = [self.present, self.target, self.weight, self.label_weight]
-        chosen = [None if tensor is None else tensor[index] for tensor in chosen]
+        columns = {name: None if column is None else column[index] for name, column in self.columns.items()}
         pin = torch.device(self.device).type == "cuda"
-        return RowTensors(self.network_inputs.tensors(self.labelled.data, rows, pin=pin), *chosen).to(self.device)
+        inputs = self.network_inputs.tensors(self.labelled.data, rows, pin=pin)
+        return RowTensors(inputs, self.target[index], **columns).to(self.device)
 
     def parts(self, shuffle):
         """The parts of an epoch, each prepared while the one before is used."""
@@ -81,20 +80,21 @@ class StreamedRows(torch.utils.data.Dataset):
         return [min(size, len(self) - start) for start in range(0, len(self), size)]
 
 
-def training_rows(network_inputs, labelled, class_weight, device):
+def training_rows(network_inputs, labelled, device, views=None):
     """Rows as tensors where they fit, else streamed.
 
     Returns
     -------
     RowTensors or StreamedRows
     """
-    needed = 4 * len(labelled) * sum(network_inputs.widths)
+    needed = len(labelled) * network_inputs.row_bytes
     on_disk = any(_is_on_disk(labelled.data.arrays[m]) for m in network_inputs.active)
     fits = not on_disk or needed <= MAX_LOADED
     if torch.device(device).type == "cuda":
         fits = fits and needed <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
-    make = RowTensors.from_rows if fits else StreamedRows
-    return make(network_inputs, labelled, class_weight, device)
+    if fits:
+        return RowTensors.from_rows(network_inputs, labelled, device, views)
+    return StreamedRows(network_inputs, labelled, device, views)
 
 
 def _is_on_disk(array):

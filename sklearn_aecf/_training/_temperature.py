@@ -1,65 +1,49 @@
 """The temperatures, fitted on rows that the weights never saw."""
 
-from dataclasses import replace
-
 import numpy as np
-import torch
 
-from sklearn_aecf._data._values import CHUNK_ROWS
-from sklearn_aecf._training._objective import evaluation_views
+from sklearn_aecf._data import CHUNK_ROWS
 from sklearn_aecf.calibration import SubsetTemperature
 
 MAX_ROWS = 10_000
 
 
-def fit_temperature(predictor, held_out, class_weight, method):
-    """Fit `SubsetTemperature` on held-out rows with modalities hidden at several rates.
+def fit_temperature(model, held_out, views, method):
+    """Fit `SubsetTemperature` on held-out rows, on the views that they were validated on.
 
     Parameters
     ----------
-    predictor : Predictor
+    model : Model
     held_out : LabelledRows
-    class_weight : dict, "balanced" or None
+    views : ndarray of bool, shape (n_rows, n_views, n_active)
+        Subsets of the active modalities of each held-out row.
     method : {"subset", "global"}
 
     Returns
     -------
     SubsetTemperature or None
-        Over the predictor's active modalities; None if no held-out row has one of them.
+        Over the model's active modalities; None if no held-out row has one of them.
     """
-    held_out = _some_of(held_out)
-    data, rows = held_out.data, held_out.rows
-    active = predictor.inputs.active
-    observed = held_out.present(active)
-    views = evaluation_views(torch.from_numpy(observed)).numpy()
     # A row whose modalities were all missing in training has no logits to calibrate.
-    usable = observed.any(axis=1)
-    if not usable.any():
+    usable = np.flatnonzero(views.any(axis=(1, 2)))
+    if len(usable) == 0:
         return None
-    rows, views = rows[usable], views[usable]
-    present = np.zeros((*views.shape[:2], len(data.names)), dtype=bool)
-    present[..., active] = views
+    if len(usable) > MAX_ROWS:
+        # As many as a handful of temperatures can make use of, drawn at random: rows may come in a periodic order.
+        usable = np.sort(np.random.default_rng(0).choice(usable, MAX_ROWS, replace=False))
+    held_out, views = held_out.some(usable), views[usable]
+    present = np.zeros((*views.shape[:2], len(held_out.data.names)), dtype=bool)
+    present[..., model.inputs.active] = views
     # A chunk of rows at a time, because `take` copies them.
-    chunks = [slice(start, start + CHUNK_ROWS) for start in range(0, len(rows), CHUNK_ROWS)]
-    logits = np.concatenate([predictor.logits(data.take(rows[chunk]), present[chunk]) for chunk in chunks])
+    chunks = [slice(start, start + CHUNK_ROWS) for start in range(0, len(held_out), CHUNK_ROWS)]
+    logits = np.concatenate(
+        [model.logits(held_out.data.take(held_out.rows[chunk]), present[chunk]) for chunk in chunks]
+    )
     n_rows, n_views = logits.shape[:2]
-    targets = held_out.targets.take(rows)
-    target = targets.encoded.astype(float)
-    if targets.reported is not None:
-        target = np.where(targets.reported, target, np.nan)
-    row_weight, _ = held_out.weights(class_weight)
     return SubsetTemperature(method=method).fit(
         logits.reshape(n_rows * n_views, -1),
-        np.repeat(target, n_views, axis=0),
+        np.repeat(model.problem.target_of(held_out.chosen_targets), n_views, axis=0),
         views.reshape(n_rows * n_views, -1),
         # The views of a row are one row's worth of evidence, not several.
-        np.repeat(row_weight[usable] / n_views, n_views),
+        np.repeat(held_out.weight / n_views, n_views),
     )
-
-
-def _some_of(held_out):
-    """As many rows as a handful of temperatures can make use of, drawn at random: rows may come in a periodic order."""
-    if len(held_out) <= MAX_ROWS:
-        return held_out
-    drawn = np.random.default_rng(0).choice(len(held_out), MAX_ROWS, replace=False)
-    return replace(held_out, rows=held_out.rows[np.sort(drawn)])

@@ -2,6 +2,7 @@
 
 from sklearn_aecf.compose._dropout import ModalityDropout
 from sklearn_aecf.compose._encoder import FrozenEncoder
+from sklearn_aecf.compose._hiding import drop_modalities, hide
 from sklearn_aecf.compose._transformer import ModalityTransformer
 
-__all__ = ["FrozenEncoder", "ModalityDropout", "ModalityTransformer"]
+__all__ = ["FrozenEncoder", "ModalityDropout", "ModalityTransformer", "drop_modalities", "hide"]

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
-from sklearn_aecf._data import stack_rows
-from sklearn_aecf.metrics import drop_modalities
+from sklearn_aecf._data import form_of
+from sklearn_aecf.compose._hiding import drop_modalities
 
 
 class ModalityDropout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -92,7 +92,7 @@ class ModalityDropout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             raise ValueError(f"n_copies must be at least 1. Got {n_copies!r}.")
         rng = check_random_state(self.random_state)
         copies = [self._hidden(X, rng) for _ in range(n_copies)]
-        return stack_rows([X, *copies]), np.concatenate([np.asarray(y)] * (1 + n_copies))
+        return form_of(X).stacked(copies), np.concatenate([np.asarray(y)] * (1 + n_copies))
 
     def _hidden(self, X, rng):
         return drop_modalities(X, self.rate, keep_one=self.keep_one, random_state=rng, modalities=self.modalities)

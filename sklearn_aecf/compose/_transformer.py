@@ -12,8 +12,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_aecf._data import MultimodalData, in_fitted_order, match_columns, missing_rows
-from sklearn_aecf.metrics._hiding import checked_name
+from sklearn_aecf._data import MultimodalData, checked_name, in_fitted_order, match_columns, missing_rows, plain
 
 
 class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None):
@@ -162,7 +161,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         plan = self._plan()
         self._check_plan(plan, data)
         self.modality_names_in_ = list(data.names)
-        self._features_in = dict(data._feature_names)
+        self._features_in = data.known_feature_names
         plan += self._remainder(plan, data)
         y = None if y is None else np.asarray(y)
         results = Parallel(n_jobs=self.n_jobs)(
@@ -177,7 +176,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             (name, inputs, transformer) for (name, inputs), (transformer, _, _) in zip(kept, results, strict=True)
         ]
         self._inputs_of = {name: {m: data.feature_names(m) for m in inputs} for name, inputs in kept}
-        self._widths = {name: part.shape[1] for (name, _), (_, part, _) in zip(kept, results, strict=True)}
+        self._widths = {name: _width(part) for (name, _), (_, part, _) in zip(kept, results, strict=True)}
         self.modality_names_out_ = [name for name, _ in kept]
         if hasattr(X, "columns") and not isinstance(X, Mapping):
             self._columns = match_columns(X, self.modalities, "drop")
@@ -197,8 +196,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         for name in data:
             if name not in self.modality_names_in_:
                 checked_name(name, self.modality_names_in_)
-        ordered = in_fitted_order(dict(data), data._feature_names, self._features_in)
-        data = MultimodalData._from_arrays(ordered, data._feature_names)
+        data = MultimodalData(in_fitted_order(dict(data), data.known_feature_names, self._features_in))
         results = Parallel(n_jobs=self.n_jobs)(
             delayed(_transform_one)(name, _inputs(data, inputs), transformer, self._widths[name])
             for name, inputs, transformer in self.transformers_
@@ -240,8 +238,8 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         for (name, _, transformer), (part, rows) in zip(self.transformers_, results, strict=True):
             arrays[name] = _spread(part, rows, len(data), name, self.max_dense_bytes)
             feature_names[name] = tuple(self._feature_names(name, transformer))
-        container = MultimodalData(arrays)
-        container._feature_names = {k: v for k, v in feature_names.items() if len(v) == self._widths[k]}
+        known = {name: names for name, names in feature_names.items() if len(names) == self._widths[name]}
+        container = MultimodalData(arrays, feature_names=known)
         if _get_output_config("transform", self)["dense"] == "pandas":
             return container.to_frame()
         return container
@@ -322,16 +320,16 @@ def _inputs(data, names):
     rows = ~np.any([missing_rows(array) for array in arrays], axis=0)
     if len(arrays) == 1:
         return arrays[0], rows
-    return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1), rows
+    return np.concatenate([plain(array).reshape(len(array), -1) for array in arrays], axis=1), rows
 
 
 def _fit_transform_one(name, given, transformer, y):
     values, rows = given
     if transformer == "passthrough":
-        return transformer, np.asarray(values[rows]).reshape(rows.sum(), -1), rows
+        return transformer, *_passed(values, rows)
     if not rows.any():
         raise ValueError(f"No row has the input of transformer {name!r}, so it cannot be fitted; drop it.")
-    chosen = _as_wanted(values[rows], transformer)
+    chosen = _as_wanted(plain(values)[rows], transformer)
     part = transformer.fit_transform(chosen, None if y is None else y[rows])
     return transformer, _checked(part, rows.sum(), name), rows
 
@@ -341,13 +339,24 @@ def _transform_one(name, given, transformer, width):
     if not rows.any():
         return np.empty((0, width)), rows
     if transformer == "passthrough":
-        part = np.asarray(values[rows]).reshape(rows.sum(), -1)
-        if part.shape[1] != width:
+        part, rows = _passed(values, rows)
+        if _width(part) != width:
             raise ValueError(
-                f"Modality {name!r} has {part.shape[1]} features, but ModalityTransformer was fitted with {width}."
+                f"Modality {name!r} has {_width(part)} features, but ModalityTransformer was fitted with {width}."
             )
         return part, rows
-    return _checked(transformer.transform(_as_wanted(values[rows], transformer)), rows.sum(), name), rows
+    return _checked(transformer.transform(_as_wanted(plain(values)[rows], transformer)), rows.sum(), name), rows
+
+
+def _passed(values, rows):
+    """What passes through: of tables the rows that have it, of pictures and the like all, with their shape."""
+    if values.ndim > 2:
+        return values, np.ones(len(values), dtype=bool)
+    return plain(values)[rows].reshape(rows.sum(), -1), rows
+
+
+def _width(part):
+    return int(np.prod(part.shape[1:]))
 
 
 def _as_wanted(values, transformer):

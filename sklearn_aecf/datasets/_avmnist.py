@@ -193,13 +193,12 @@ def _modalities(stored, rows, image):
     for start in range(0, len(index), 4096):  # the only copy of all rows is the result
         chunk = slice(start, start + 4096)
         np.divide(bank[index[chunk]], np.float32(255), out=audio[chunk])
-    data = MultimodalData({"image": pictures, "audio": audio})
     bands, frames = stored["audio_bank"].shape[1:]
-    data._feature_names = {
-        "image": tuple(names),
-        "audio": tuple(f"mel{band}_frame{frame}" for band in range(bands) for frame in range(frames)),
+    features = {
+        "image": names,
+        "audio": [f"mel{band}_frame{frame}" for band in range(bands) for frame in range(frames)],
     }
-    return data
+    return MultimodalData({"image": pictures, "audio": audio}, feature_names=features)
 
 
 # The raw parts

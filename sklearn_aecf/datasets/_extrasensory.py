@@ -157,8 +157,7 @@ def _joined(tables):
         )
     arrays = {name: np.concatenate([part[name] for _, part in parts]) for name in positions}
     target = arrays.pop("label")
-    data = MultimodalData(arrays)
-    data._feature_names = {name: tuple(columns[i] for i in positions[name]) for name in arrays}
+    data = MultimodalData(arrays, feature_names={name: [columns[i] for i in positions[name]] for name in arrays})
     return Bunch(
         data=data,
         target=target,
@@ -226,8 +225,10 @@ def _read_compact(path):
     names = [f"{kind}_{name}" for kind in ("X", "names") for name in _PREFIXES]
     names += ["Y", "label_names", "user", "user_uuid", "official_fold", "timestamp"]
     stored = read_npz(path, names, f"remove it, to use the tables from {_TABLES_URLS[0]}.")
-    data = MultimodalData({name: stored[f"X_{name}"].astype(np.float32) for name in _PREFIXES})
-    data._feature_names = {name: tuple(map(str, stored[f"names_{name}"])) for name in _PREFIXES}
+    data = MultimodalData(
+        {name: stored[f"X_{name}"].astype(np.float32) for name in _PREFIXES},
+        feature_names={name: stored[f"names_{name}"] for name in _PREFIXES},
+    )
     target = stored["Y"].astype(np.float32)
     target[stored["Y"] < 0] = np.nan
     groups = stored["user"].astype(np.int64)

@@ -103,11 +103,10 @@ def _stored(name):
 
 
 def _modalities(stored):
-    data = MultimodalData({key[2:]: array for key, array in stored.items() if key.startswith("X_")})
-    for name in data:
-        if f"names_{name}" in stored:
-            data._feature_names[name] = tuple(map(str, stored[f"names_{name}"]))
-    return data
+    arrays = {key[2:]: array for key, array in stored.items() if key.startswith("X_")}
+    return MultimodalData(
+        arrays, feature_names={name: stored[f"names_{name}"] for name in arrays if f"names_{name}" in stored}
+    )
 
 
 def _description(name):

@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.metrics import check_scoring, get_scorer
 from sklearn.utils import check_random_state
 
+from sklearn_aecf.compose import drop_modalities
 from sklearn_aecf.inspection._style import as_frame, is_unit_range, line_style, new_axes, score_label, tidy
-from sklearn_aecf.metrics import drop_modalities
-from sklearn_aecf.metrics._hiding import modalities_of
+from sklearn_aecf.metrics._inside import modalities_of, unwrapped
 
 
 class DropRateDisplay:
@@ -84,8 +84,9 @@ class DropRateDisplay:
         seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
         scores = {}
         for name, fitted in estimators.items():
+            fitted, seen = unwrapped(fitted, X, modalities)
             scorer = check_scoring(fitted, scoring)
-            groups = modalities_of(fitted, X, modalities)
+            groups = modalities_of(fitted, seen, modalities)
             # Every estimator meets the same draws.
             rng = np.random.RandomState(seed)
             scores[name] = np.array(
@@ -93,7 +94,7 @@ class DropRateDisplay:
                     [
                         scorer(
                             fitted,
-                            drop_modalities(X, rate, keep_one=keep_one, random_state=rng, modalities=groups),
+                            drop_modalities(seen, rate, keep_one=keep_one, random_state=rng, modalities=groups),
                             y,
                         )
                         for _ in range(n_repeats)

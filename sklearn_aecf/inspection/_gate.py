@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sklearn_aecf._data import presence
+from sklearn_aecf._data import form_of
 from sklearn_aecf.inspection._style import COLOURS, as_frame, line_style, new_axes, split_axes, tidy
-from sklearn_aecf.metrics._hiding import modalities_of
+from sklearn_aecf.metrics._inside import innermost, modalities_of
 from sklearn_aecf.metrics._subsets import as_fitted
 
 
@@ -13,7 +13,7 @@ def gate_summary(estimator, X, y=None, *, modalities=None):
 
     Parameters
     ----------
-    estimator : fitted AECFClassifier, or anything with ``gate_weights``
+    estimator : fitted AECFClassifier, a Pipeline or search that ends in one, or anything with ``gate_weights``
     X : dict, MultimodalData, array-like or DataFrame
     y : array-like of shape (n_rows,), default=None
         Adds a column per class.
@@ -67,7 +67,7 @@ class GateDisplay:
 
         Parameters
         ----------
-        estimator : fitted AECFClassifier, or anything with ``gate_weights``
+        estimator : fitted AECFClassifier, a Pipeline or search that ends in one, or anything with ``gate_weights``
         X : dict, MultimodalData, array-like or DataFrame
         y : array-like of shape (n_rows,), default=None
             Adds a mark per class.
@@ -149,12 +149,15 @@ class GateDisplay:
 
 
 def _weights(estimator, X, modalities):
-    if not hasattr(estimator, "gate_weights"):
-        raise TypeError(f"{type(estimator).__name__} has no gate_weights; give a fitted AECFClassifier.")
-    names, present = presence(X, modalities_of(estimator, X, modalities))
-    weights = estimator.gate_weights(X)
-    known = list(getattr(estimator, "modality_names_", names))
-    return known, as_fitted(present, names, known), weights
+    classifier, X = innermost(estimator, X)
+    if not hasattr(classifier, "gate_weights"):
+        raise TypeError(
+            f"{type(classifier).__name__} has no gate_weights; give a fitted AECFClassifier, or a Pipeline or search "
+            "that ends in one."
+        )
+    names, present = form_of(X, modalities_of(classifier, X, modalities)).presence()
+    known = list(getattr(classifier, "modality_names_", names))
+    return known, as_fitted(present, names, known), classifier.gate_weights(X)
 
 
 def _summary(names, present, weights, y):

@@ -9,8 +9,8 @@ from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_aecf._data import permute_rows
-from sklearn_aecf.metrics._reports import checked_targets, mean_accuracy
+from sklearn_aecf._problem import problem_of
+from sklearn_aecf.metrics._reports import checked_targets
 from sklearn_aecf.metrics._subsets import FixedPredictions, SubsetPredictions, as_matrix
 
 EXACT_UP_TO = 8
@@ -115,33 +115,29 @@ class _SubsetScore:
         self.predictions = SubsetPredictions(estimator, X, modalities)
         self.names = self.predictions.names
         self.y = checked_targets(y, self.predictions)
-        if scoring is None and self.y.ndim == 2:
-            scoring = _label_accuracy
-        self.scorer = check_scoring(estimator, "accuracy" if scoring is None else scoring)
+        self.problem = problem_of(self.y, self.predictions.classes)
+        self.scorer = self._accuracy if scoring is None else check_scoring(estimator, scoring)
         self.weights = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)}
 
     def score_of(self, X):
         return self.scorer(self.predictions.estimator, X, self.y, **self.weights)
 
     def permuted(self, m, order):
-        return self.score_of(permute_rows(self.predictions.X, self.names[m], order, self.predictions.modalities))
+        return self.score_of(self.predictions.form.permuted(self.names[m], order))
 
     def scores(self, subsets, n_jobs):
         """Score of each subset (bool rows; none at all is the prediction from nothing)."""
-        if isinstance(self.scorer, _BaseScorer):
+        if isinstance(self.scorer, _BaseScorer) or self.scorer == self._accuracy:
             probabilities = self.predictions.probabilities(subsets)
             return np.array([self._score_fixed(probability) for probability in probabilities])
         hidden = (self.predictions.hidden(subset) for subset in subsets)
         return np.array(Parallel(n_jobs=n_jobs)(delayed(self.score_of)(X) for X in hidden))
 
     def _score_fixed(self, probability):
-        fixed = FixedPredictions(probability, self.predictions.classes, self.y.ndim == 2)
-        return self.scorer(fixed, None, self.y, **self.weights)
+        return self.scorer(FixedPredictions(probability, self.problem), None, self.y, **self.weights)
 
-
-def _label_accuracy(estimator, X, y, sample_weight=None):
-    weight = np.ones(len(y)) if sample_weight is None else sample_weight
-    return mean_accuracy(y, as_matrix(estimator.predict_proba(X)), None, weight)
+    def _accuracy(self, estimator, X, y, sample_weight=None):
+        return self.problem.accuracy(y, as_matrix(estimator.predict_proba(X)), sample_weight)
 
 
 def _exact_shapley(scorer, n_modalities, n_jobs):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_aecf._data import presence
+from sklearn_aecf._data import form_of
 from sklearn_aecf.inspection._style import COLOURS, as_frame, dot_matrix, new_axes, tidy
 from sklearn_aecf.metrics._subsets import subset_name
 
@@ -46,7 +46,7 @@ class MissingnessDisplay:
         -------
         MissingnessDisplay
         """
-        names, present = presence(X, modalities)
+        names, present = form_of(X, modalities).presence()
         patterns, counts = np.unique(present, axis=0, return_counts=True)
         order = np.argsort(-counts, kind="stable")[:max_patterns]
         return cls(patterns[order], counts[order], list(names), n_rows=len(present)).plot(ax=ax)

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_aecf._data import with_presence
+from sklearn_aecf._problem import problem_of
 from sklearn_aecf.inspection._style import as_frame, line_style, new_axes, split_axes, tidy
 from sklearn_aecf.metrics import expected_calibration_error, reliability_curve
 from sklearn_aecf.metrics._subsets import SubsetPredictions, as_matrix
@@ -60,13 +60,13 @@ class ReliabilityDisplay:
         rank = keys.argsort(axis=1).argsort(axis=1)
         for size in range(1, int(predictions.present.sum(axis=1).max()) + 1):
             rows = predictions.present.sum(axis=1) >= size
-            hidden = with_presence(X, ~predictions.present | (rank < size), predictions.modalities)
-            all_probability.append(as_matrix(estimator.predict_proba(hidden))[rows])
+            hidden = predictions.form.with_presence(~predictions.present | (rank < size))
+            all_probability.append(as_matrix(predictions.estimator.predict_proba(hidden))[rows])
             all_y.append(y[rows])
             n_observed.append(np.full(rows.sum(), size))
         return cls.from_predictions(
             np.concatenate(all_y), np.concatenate(all_probability), np.concatenate(n_observed),
-            n_bins=n_bins, strategy=strategy, labels=None if y.ndim == 2 else predictions.classes, ax=ax,
+            n_bins=n_bins, strategy=strategy, labels=problem_of(y, predictions.classes).label_order, ax=ax,
         )  # fmt: skip
 
     @classmethod

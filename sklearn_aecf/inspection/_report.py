@@ -15,7 +15,7 @@ from sklearn_aecf.inspection._missingness import MissingnessDisplay
 from sklearn_aecf.inspection._reliability import ReliabilityDisplay
 from sklearn_aecf.inspection._subsets import SubsetDisplay
 from sklearn_aecf.metrics import monotonicity_report, subset_report
-from sklearn_aecf.metrics._hiding import modalities_of
+from sklearn_aecf.metrics._inside import modalities_of, unwrapped
 
 _STYLE = """
 .aecf-report {font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 0 auto; padding: 0 1rem}
@@ -143,6 +143,8 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     check_matplotlib_support("robustness_report")
     import matplotlib.pyplot as plt
 
+    name = type(estimator).__name__
+    estimator, X = unwrapped(estimator, X, modalities)
     subsets = subset_report(estimator, X, y, scoring=scoring, modalities=modalities)
     importance = modality_importance(
         estimator, X, y, scoring=scoring, method="shapley", random_state=random_state, modalities=modalities
@@ -170,7 +172,7 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
         numbers["rows surer with less"] = f"{monotone.violation_rate:.1%}"
     with plt.ioff():
         displays = _displays(estimator, X, y, scoring, n_repeats, random_state, modalities, subsets, score, importance)
-    return RobustnessReport(f"{type(estimator).__name__} without some modalities", numbers, tables, displays)
+    return RobustnessReport(f"{name} without some modalities", numbers, tables, displays)
 
 
 def _displays(estimator, X, y, scoring, n_repeats, random_state, modalities, subsets, score, importance):

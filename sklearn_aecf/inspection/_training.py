@@ -1,4 +1,4 @@
-"""How a fit went: losses, gate, coefficient and mask rate by epoch."""
+"""How a fit went: losses, gate, coefficient and what was hidden, by epoch."""
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -13,7 +13,7 @@ _PANELS = {
     },
     "gate entropy, share of largest": {"gate_entropy": ""},
     "entropy coefficient": {"entropy_coefficient": ""},
-    "mask rate": {"mask_rate": ""},
+    "share of modalities hidden": {"hidden_share": ""},
 }
 
 
@@ -79,7 +79,7 @@ class TrainingDisplay:
                 axes.axvline(self.best_epoch, color="#888888", linewidth=1, linestyle="--", label="epoch kept")
             axes.set_ylabel(title)
             tidy(axes)
-            if title in ("gate entropy, share of largest", "mask rate"):
+            if title in ("gate entropy, share of largest", "share of modalities hidden"):
                 axes.set_ylim(0, 1.02)
             if not drawn:
                 axes.text(0.5, 0.5, "switched off", ha="center", va="center", transform=axes.transAxes, color="#666666")

@@ -1,16 +1,22 @@
 """How good and how well calibrated predictions are, on every subset of modalities."""
 
-from sklearn_aecf.metrics._calibration import CalibrationError, expected_calibration_error, reliability_curve
-from sklearn_aecf.metrics._hiding import drop_modalities, hide
+# Where they stood before; their home is `compose`.
+from sklearn_aecf.compose import drop_modalities as drop_modalities
+from sklearn_aecf.compose import hide as hide
+from sklearn_aecf.metrics._calibration import (
+    CalibrationError,
+    ReliabilityCurve,
+    expected_calibration_error,
+    reliability_curve,
+)
 from sklearn_aecf.metrics._reports import monotonicity_report, subset_report
 from sklearn_aecf.metrics._scorers import ece_scorer, missing_modality_scorer, subset_scorer, worst_subset_scorer
 
 __all__ = [
     "CalibrationError",
-    "drop_modalities",
+    "ReliabilityCurve",
     "ece_scorer",
     "expected_calibration_error",
-    "hide",
     "missing_modality_scorer",
     "monotonicity_report",
     "reliability_curve",

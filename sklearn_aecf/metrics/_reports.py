@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.utils import Bunch, _safe_indexing
+from sklearn.utils import Bunch
 
-from sklearn_aecf._data import MultimodalData
+from sklearn_aecf._problem import problem_of
 from sklearn_aecf.metrics._calibration import expected_calibration_error
 from sklearn_aecf.metrics._subsets import FixedPredictions, SubsetPredictions, choose_subsets, subset_name
 
@@ -83,21 +83,22 @@ def _row_summary(predictions, subset, probability, y, weight, scorers, exactly):
     if weight.sum() == 0:
         return summary
     probability, y = probability[rows], y[rows]
-    labels = None if y.ndim == 2 else predictions.classes
-    summary["ece"] = float(expected_calibration_error(y, probability, labels=labels, sample_weight=weight))
-    summary["accuracy"] = mean_accuracy(y, probability, predictions.classes, weight)
-    summary["confidence"] = float(np.average(confidence(probability, y.ndim == 2), weights=weight))
-    fixed = FixedPredictions(probability, predictions.classes, y.ndim == 2)
+    problem = problem_of(y, predictions.classes)
+    error = expected_calibration_error(y, probability, labels=problem.label_order, sample_weight=weight)
+    summary["ece"] = float(error)
+    summary["accuracy"] = problem.accuracy(y, probability, weight)
+    summary["confidence"] = float(np.average(problem.sureness(probability), weights=weight))
+    fixed = FixedPredictions(probability, problem)
     for name, scorer in scorers.items():
         if isinstance(scorer, _BaseScorer):
             try:
                 summary[name] = scorer(fixed, None, y, sample_weight=weight)
             except ValueError:
-                if y.ndim == 2 or len(np.unique(y)) > 1:
+                if problem.has_contrast(y):
                     raise
                 # The rows have one class, of which many scores cannot say anything: NaN.
         else:
-            summary[name] = scorer(predictions.estimator, _take(predictions.hidden(subset), rows), y)
+            summary[name] = scorer(predictions.estimator, predictions.rows_hidden(subset, rows), y)
     return summary
 
 
@@ -139,9 +140,9 @@ def monotonicity_report(estimator, X, *, tolerance=0.01, max_pairs=256, modaliti
     if n_modalities < 2:
         raise ValueError("X has one modality, so none can be taken away; give at least two.")
     subsets = choose_subsets("all", predictions.names, predictions.present, max_subsets=2 ** min(n_modalities, 10))
-    found = {}
+    found, problem = {}, predictions.problem
     for subset, probability in zip(subsets, predictions.probabilities(subsets), strict=True):
-        found[tuple(subset)] = confidence(probability, predictions_are_labels(probability))
+        found[tuple(subset)] = problem.sureness(probability)
     pairs = []
     for larger in sorted(found, key=lambda subset: -sum(subset)):
         for m in np.flatnonzero(larger) if sum(larger) > 1 else ():
@@ -166,28 +167,6 @@ def monotonicity_report(estimator, X, *, tolerance=0.01, max_pairs=256, modaliti
         violation_rate=float(np.average(columns["violation_rate"], weights=columns["n_rows"])),
         gap=float(columns["gap"].max()),
     )
-
-
-def confidence(probability, multilabel):
-    """Confidence of each row: the largest probability, or the mean over labels of ``max(p, 1 - p)``."""
-    if multilabel:
-        return np.maximum(probability, 1 - probability).mean(axis=1)
-    return probability.max(axis=1)
-
-
-def mean_accuracy(y, probability, classes, weight):
-    """Weighted accuracy; for labels, of those that were reported."""
-    if y.ndim == 2:
-        reported = (y == 0) | (y == 1)
-        right = (probability > 0.5) == (y == 1)
-        each = weight[:, None] * reported
-        return float((each * right).sum() / each.sum())
-    return float(np.average(classes[probability.argmax(axis=1)] == y, weights=weight))
-
-
-def predictions_are_labels(probability):
-    """Whether rows of probabilities are labels of their own rather than one distribution."""
-    return not np.allclose(probability.sum(axis=1), 1, atol=1e-4)
 
 
 def checked_targets(y, predictions):
@@ -216,7 +195,3 @@ def _scorers(estimator, scoring):
     if isinstance(scoring, dict):
         return {name: check_scoring(estimator, scorer) for name, scorer in scoring.items()}
     return {name: check_scoring(estimator, name) for name in scoring}
-
-
-def _take(X, rows):
-    return _safe_indexing(MultimodalData(X) if isinstance(X, dict) else X, rows)

@@ -4,9 +4,10 @@ import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 
-from sklearn_aecf._data import presence, with_presence
+from sklearn_aecf._data import checked_name, form_of
+from sklearn_aecf.compose import drop_modalities
 from sklearn_aecf.metrics._calibration import expected_calibration_error
-from sklearn_aecf.metrics._hiding import checked_name, drop_modalities, modalities_of
+from sklearn_aecf.metrics._inside import modalities_of
 from sklearn_aecf.metrics._subsets import as_matrix, choose_subsets
 
 
@@ -58,20 +59,22 @@ class _SubsetScorer(_HidingScorer):
         self.present = present
 
     def versions(self, X, modalities):
-        names, observed = presence(X, modalities)
+        form = form_of(X, modalities)
+        names, observed = form.presence()
         keep = np.zeros_like(observed)
         for name in self.present:
             keep[:, checked_name(name, names)] = True
-        yield with_presence(X, keep, modalities)
+        yield form.with_presence(keep)
 
 
 class _WorstSubsetScorer(_HidingScorer):
     maker = "worst_subset_scorer"
 
     def versions(self, X, modalities):
-        names, observed = presence(X, modalities)
+        form = form_of(X, modalities)
+        names, observed = form.presence()
         for subset in choose_subsets("all", names, observed):
-            yield with_presence(X, np.broadcast_to(subset, observed.shape), modalities)
+            yield form.with_presence(np.broadcast_to(subset, observed.shape))
 
     def combine(self, scores):
         return float(np.min(scores))

@@ -6,8 +6,9 @@ import warnings
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from sklearn_aecf._data import presence, with_presence
-from sklearn_aecf.metrics._hiding import checked_name, modalities_of
+from sklearn_aecf._data import checked_name, form_of
+from sklearn_aecf._problem import Multiclass, Multilabel
+from sklearn_aecf.metrics._inside import modalities_of, unwrapped
 
 
 def subset_name(subset, names):
@@ -107,13 +108,21 @@ class SubsetPredictions:
                 f"{type(estimator).__name__} has no predict_proba; give a classifier that predicts probabilities, e.g. "
                 "wrapped in CalibratedClassifierCV."
             )
-        self.estimator, self.X = estimator, X
-        self.modalities = modalities_of(estimator, X, modalities)
-        self.names, self.present = presence(X, self.modalities)
+        self.estimator, self.X = unwrapped(estimator, X, modalities)
+        self.modalities = modalities_of(self.estimator, self.X, modalities)
+        self.form = form_of(self.X, self.modalities)
+        self.names, self.present = self.form.presence()
 
     @property
     def classes(self):
         return getattr(self.estimator, "classes_", None)
+
+    @property
+    def problem(self):
+        """What the estimator predicts, as its own prediction of one row says."""
+        if np.ndim(self.estimator.predict(self.form.rows([0]))) == 2:
+            return Multilabel(np.arange(len(self.estimator.classes_)))
+        return Multiclass(self.estimator.classes_)
 
     def rows_with(self, subset):
         """Rows that have every modality of the subset."""
@@ -121,7 +130,11 @@ class SubsetPredictions:
 
     def hidden(self, subset):
         """X with everything but the subset hidden."""
-        return with_presence(self.X, np.broadcast_to(subset, self.present.shape), self.modalities)
+        return self.form.with_presence(np.broadcast_to(subset, self.present.shape))
+
+    def rows_hidden(self, subset, rows):
+        """Some rows of X with everything but the subset hidden."""
+        return form_of(self.hidden(subset), self.modalities).rows(rows)
 
     def probabilities(self, subsets):
         """Probabilities of each subset for all rows, one subset at a time.
@@ -153,15 +166,13 @@ class FixedPredictions(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     probability : ndarray of shape (n_rows, n_classes) or (n_rows, n_labels)
-    classes : ndarray
-    multilabel : bool
+    problem : Multiclass or Multilabel
     """
 
-    def __init__(self, probability, classes, multilabel):
+    def __init__(self, probability, problem):
         self.probability = probability
-        self.classes = classes
-        self.multilabel = multilabel
-        self.classes_ = classes
+        self.problem = problem
+        self.classes_ = problem.classes
 
     def fit(self, X=None, y=None):
         return self
@@ -170,6 +181,4 @@ class FixedPredictions(ClassifierMixin, BaseEstimator):
         return self.probability
 
     def predict(self, X):
-        if self.multilabel:
-            return (self.probability > 0.5).astype(int)
-        return self.classes_[self.probability.argmax(axis=1)]
+        return self.problem.decode(self.probability)

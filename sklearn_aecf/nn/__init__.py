@@ -5,7 +5,17 @@ Layers hold weights and know nothing of the estimator. Axes are `b` rows, `v` vi
 """
 
 from sklearn_aecf.nn._dropout import Dropout
+from sklearn_aecf.nn._encoders import ModalityEmbeddings, OwnEncoder
 from sklearn_aecf.nn._fusion import AECFFusion, ModalityGate
-from sklearn_aecf.nn._network import AECFNetwork, MemberHeads, ModalityEmbeddings
+from sklearn_aecf.nn._heads import MemberHeads
+from sklearn_aecf.nn._network import AECFNetwork
 
-__all__ = ["AECFFusion", "AECFNetwork", "Dropout", "MemberHeads", "ModalityEmbeddings", "ModalityGate"]
+__all__ = [
+    "AECFFusion",
+    "AECFNetwork",
+    "Dropout",
+    "MemberHeads",
+    "ModalityEmbeddings",
+    "ModalityGate",
+    "OwnEncoder",
+]

@@ -33,7 +33,11 @@ class Dropout(nn.Module):
         self.threshold = min(max(round(256 * p), 1), 255) if p > 0 else 0
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
+        return self.sample(x) if self.training else x
+
+    def sample(self, x: Tensor) -> Tensor:
+        """`x` with activations dropped, in evaluation too: for Monte Carlo dropout."""
+        if self.p == 0:
             return x
         if x.device.type != "cpu":
             return nn.functional.dropout(x, self.p)

@@ -93,9 +93,6 @@ class AECFFusion(nn.Module):
     embed_dim : int
         Width ``d``, the same for all modalities.
     gate_hidden_dim : int, default=32
-    fusion_exponent : float or "learned", default=0.0
-        ``alpha`` of ``kappa(|S|) = |S| ** alpha``, which multiplies the sum. 0 is the paper's convex mixture; 1 lets
-        evidence add up, as in a product of experts (ours).
 
     References
     ----------
@@ -114,29 +111,14 @@ class AECFFusion(nn.Module):
     (torch.Size([8, 16]), [1.0, 0.0])
     """
 
-    def __init__(
-        self,
-        n_modalities: int,
-        embed_dim: int,
-        gate_hidden_dim: int = 32,
-        fusion_exponent: float | str = 0.0,
-    ):
+    def __init__(self, n_modalities: int, embed_dim: int, gate_hidden_dim: int = 32):
         super().__init__()
         self.n_modalities = n_modalities
         self.embed_dim = embed_dim
         self.gate = ModalityGate(n_modalities, embed_dim, gate_hidden_dim)
-        exponent = torch.tensor(0.0 if fusion_exponent == "learned" else float(fusion_exponent))
-        if fusion_exponent == "learned":
-            self.exponent = nn.Parameter(exponent)
-        else:
-            self.register_buffer("exponent", exponent)
-        self._convex = fusion_exponent != "learned" and float(fusion_exponent) == 0
 
-    def combine(self, embeddings: Tensor, weights: Tensor, present: Tensor) -> Tensor:
-        """Weighted sums (b, v, d) of embeddings (b, m, d), one per view; weights and `present` are (b, v, m)."""
-        if not self._convex:
-            size = present.sum(dim=-1, keepdim=True).clamp(min=1).to(weights.dtype)
-            weights = weights * size**self.exponent
+    def combine(self, embeddings: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sums (b, v, d) of embeddings (b, m, d), one per view; weights are (b, v, m)."""
         return torch.bmm(weights.to(embeddings.dtype), embeddings)
 
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -173,7 +155,7 @@ class AECFFusion(nn.Module):
             )
         stacked = stacked.masked_fill(~present[..., None], 0)
         weights, entropy = self.gate(stacked, present)
-        return self.combine(stacked, weights[:, None], present[:, None])[:, 0], weights, entropy
+        return self.combine(stacked, weights[:, None])[:, 0], weights, entropy
 
     def _stacked(self, embeddings: list[Tensor]) -> Tensor:
         if len(embeddings) != self.n_modalities:

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_aecf._preparation import CLIP, fit_statistics, prepare
+from sklearn_aecf._inputs import CLIP, fit_statistics, prepare
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64])

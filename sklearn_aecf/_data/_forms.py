@@ -1,0 +1,347 @@
+"""One class for each form of X: what its modalities are, what is present, and the same X with parts hidden or moved.
+
+`form_of` is the only place that asks which form X has.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import _safe_indexing, check_array
+
+from sklearn_aecf._data._container import MultimodalData
+from sklearn_aecf._data._groups import as_slice, has_two_levels, match_columns, resolve_labels, resolve_positions
+from sklearn_aecf._data._values import (
+    as_array,
+    as_table,
+    columns_to_array,
+    did_you_mean,
+    frame_columns,
+    frame_to_array,
+    is_frame,
+    missing_rows,
+    quoted,
+    row_masked,
+    select_columns,
+)
+
+
+def form_of(X, modalities=None):
+    """The form of X.
+
+    Parameters
+    ----------
+    X : dict, MultimodalData, SliceDict, array-like or DataFrame
+    modalities : dict of str to columns, default=None
+        Column groups of an array or a DataFrame.
+
+    Returns
+    -------
+    MappingForm, PandasForm, PolarsForm or ArrayForm
+    """
+    if sparse.issparse(X):
+        return ArrayForm(X, modalities)  # a dok_array is a Mapping, too
+    if isinstance(X, Mapping):
+        return MappingForm(X, modalities)
+    if not is_frame(X):
+        return ArrayForm(X, modalities)
+    return PandasForm(X, modalities) if hasattr(X, "iloc") else PolarsForm(X, modalities)
+
+
+class _Form:
+    """What all forms have.
+
+    Parameters
+    ----------
+    X
+    modalities : dict of str to columns, or None
+    """
+
+    def __init__(self, X, modalities=None):
+        self.X, self.modalities = X, modalities
+
+    @property
+    def is_plain_table(self):
+        """Whether X is one table of features, which scikit-learn's own checks can read."""
+        return False
+
+    def rows(self, index):
+        """Some rows of X."""
+        return _safe_indexing(self.X, index)
+
+
+class MappingForm(_Form):
+    """A dict, `MultimodalData` or `SliceDict`: a modality an entry."""
+
+    @property
+    def container(self):
+        """X as `MultimodalData`."""
+        return self.X if isinstance(self.X, MultimodalData) else MultimodalData(self.X)
+
+    def read(self, spec=None):
+        """The modalities as they are, and the names of those features that came with any; see `_ColumnsForm.read`."""
+        X = self.X
+        if len(X.keys()) == 0:
+            raise ValueError("X is an empty dict; give at least one modality, e.g. {'image': array}.")
+        parts, features = {}, dict(getattr(X, "known_feature_names", {}))
+        for name in X.keys():  # noqa: SIM118, a SliceDict iterates over its keys only by accident
+            if not isinstance(name, str):
+                raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
+            parts[name] = None if X[name] is None else as_array(X[name], name)
+            if is_frame(X[name]):
+                features[name] = tuple(map(str, frame_columns(X[name])))
+        return parts, None, features
+
+    def presence(self):
+        """Names of the modalities, and which row has which."""
+        return self.container.names, self.container.present
+
+    def with_presence(self, keep):
+        """X with modalities missing where `keep` (n_rows, n_modalities) is False."""
+        arrays = {
+            name: _blanked(array, ~keep[:, m], name) if not keep[:, m].all() else array
+            for m, (name, array) in enumerate(self.container.items())
+        }
+        return self._like(arrays)
+
+    def permuted(self, name, order):
+        """X with the rows of one modality in another order."""
+        return self._like({**self.container, name: self.container[name][order]})
+
+    def stacked(self, others):
+        """X with further X of the same form below it."""
+        containers = [self.container, *(MappingForm(other).container for other in others)]
+        arrays = {}
+        for name in self.container:
+            parts = [container[name] for container in containers]
+            arrays[name] = (np.ma if any(map(np.ma.isMaskedArray, parts)) else np).concatenate(parts)
+        return self._like(arrays)
+
+    def rows(self, index):
+        """Some rows of X."""
+        return _safe_indexing(self.container, index)
+
+    def _like(self, arrays):
+        """The arrays as what X is: a MultimodalData, a SliceDict, or else a dict."""
+        if isinstance(self.X, MultimodalData):
+            return MultimodalData(arrays, feature_names=self.X.known_feature_names)
+        return type(self.X)(**arrays) if isinstance(self.X, dict) and type(self.X) is not dict else arrays
+
+
+class _ColumnsForm(_Form):
+    """X of columns, of which groups are modalities."""
+
+    @property
+    def is_plain_table(self):
+        return self.modalities is None
+
+    def groups(self):
+        """Columns of each modality that X has."""
+        if self.modalities is None:
+            raise ValueError(
+                "X has columns of one table, so its modalities are unknown; give modalities=, e.g. "
+                "{'image': slice(0, 512), 'audio': slice(512, 576)}."
+            )
+        return self._resolved()
+
+    def presence(self):
+        """Names of the modalities, and which row has which."""
+        groups = self.groups()
+        parts = [self._values(columns) for columns in groups.values()]
+        return tuple(groups), np.column_stack([~missing_rows(part) for part in parts])
+
+
+class ArrayForm(_ColumnsForm):
+    """A 2-D array, or what becomes one."""
+
+    @property
+    def is_plain_table(self):
+        return sparse.issparse(self.X) or (self.modalities is None and not _is_list_of_tables(self.X))
+
+    def read(self, spec=None):
+        """The columns of each modality.
+
+        Parameters
+        ----------
+        spec : InputSpec, default=None
+            What X was at fit.
+
+        Returns
+        -------
+        parts : dict of str to ndarray or None
+        labels, features : None
+        """
+        X, modalities = self.X, self.modalities
+        if isinstance(X, str | bytes) or X is None or _is_list_of_tables(X):
+            raise TypeError(
+                "X must be a dict of arrays, one per modality, a MultimodalData, or a 2-D array or DataFrame. Got "
+                f"{type(X).__name__}."
+            )
+        if not (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf"):
+            X = as_array(X, "X") if hasattr(X, "detach") else X
+            X = check_array(X, dtype="numeric", ensure_all_finite=False, ensure_min_samples=0, ensure_min_features=0)
+        if modalities is None and spec is not None and len(spec.names) > 1:
+            if X.shape[1] != sum(spec.widths):
+                raise ValueError(
+                    f"X is an array of {X.shape[1]} columns, but the fitted modalities have "
+                    f"{' + '.join(map(str, spec.widths))} = {sum(spec.widths)} ({quoted(spec.names)}); pass a dict, "
+                    "or all columns with NaN where a modality is missing."
+                )
+            ends = np.cumsum(spec.widths)
+            groups = zip(spec.names, np.split(np.arange(X.shape[1]), ends[:-1]), strict=True)
+            return {name: X[:, as_slice(columns)] if columns.size else None for name, columns in groups}, None, None
+        if modalities is None:
+            return {spec.names[0] if spec is not None else "X": X}, None, None
+        groups = resolve_positions(modalities, X.shape[1])
+        return {name: X[:, as_slice(positions)] for name, positions in groups.items()}, None, None
+
+    def _resolved(self):
+        return resolve_positions(self.modalities, np.asarray(self.X).shape[1])
+
+    def _values(self, columns):
+        return np.asarray(self.X)[:, columns]
+
+    def with_presence(self, keep):
+        """X with modalities missing where `keep` (n_rows, n_modalities) is False."""
+        blanked = np.array(self.X, dtype=np.result_type(np.asarray(self.X).dtype, np.float16))
+        for m, columns in enumerate(self.groups().values()):
+            blanked[np.ix_(~keep[:, m], columns)] = np.nan
+        return blanked
+
+    def permuted(self, name, order):
+        """X with the rows of one modality in another order."""
+        columns, permuted = self.groups()[name], np.array(self.X)
+        permuted[:, columns] = permuted[np.ix_(order, columns)]
+        return permuted
+
+    def stacked(self, others):
+        """X with further X of the same form below it."""
+        return np.concatenate([np.asarray(X) for X in (self.X, *others)])
+
+
+class _FrameForm(_ColumnsForm):
+    """A DataFrame."""
+
+    @property
+    def is_plain_table(self):
+        return self.modalities is None and not has_two_levels(self.X)
+
+    def groups(self):
+        """Columns of each modality that the frame has; those that it lacks are missing values."""
+        if self.modalities is None and has_two_levels(self.X):
+            return match_columns(self.X, None)
+        return super().groups()
+
+    def read(self, spec=None):
+        """The columns of each modality, and their labels.
+
+        Parameters
+        ----------
+        spec : InputSpec, default=None
+            What X was at fit. Columns that are absent then count as missing values.
+
+        Returns
+        -------
+        parts : dict of str to ndarray or None
+        labels : dict of str to tuple, or None
+        features : None
+        """
+        known = spec.labels if spec is not None else None
+        if known is None and self.is_plain_table:
+            if spec is not None and spec.names != ("X",):
+                return ArrayForm(as_table(frame_to_array(self.X), "X")[0]).read(spec)
+            return {"X": frame_to_array(self.X)}, None, None
+        labels = known if known is not None else self._labels()
+        parts = {name: columns_to_array(self.X, list(wanted)) for name, wanted in labels.items()}
+        if all(part is None for part in parts.values()):
+            first = next(iter(labels.values()))[0]
+            raise ValueError(f"X has none of the columns of any modality; expected columns such as {first!r}.")
+        return parts, {name: tuple(wanted) for name, wanted in labels.items()}, None
+
+    def _labels(self):
+        """Columns of each modality at fit, all of which the frame must have."""
+        if self.modalities is None:
+            return match_columns(self.X, None)
+        columns = frame_columns(self.X)
+        labels = resolve_labels(self.modalities, columns)
+        for name, wanted in labels.items():
+            absent = next((label for label in wanted if label not in columns), None)
+            if absent is not None:
+                raise ValueError(
+                    f"modalities[{name!r}] asks for column {absent!r}, which X lacks{did_you_mean(absent, columns)}"
+                )
+        return labels
+
+    def _resolved(self):
+        known = set(frame_columns(self.X))
+        groups = resolve_labels(self.modalities, frame_columns(self.X))
+        return {name: [label for label in labels if label in known] for name, labels in groups.items()}
+
+    def _values(self, columns):
+        return frame_to_array(select_columns(self.X, columns)) if columns else np.empty((len(self.X), 0))
+
+
+class PandasForm(_FrameForm):
+    """A DataFrame of pandas."""
+
+    def with_presence(self, keep):
+        """X with modalities missing where `keep` (n_rows, n_modalities) is False."""
+        mask = np.zeros(self.X.shape, dtype=bool)
+        for m, labels in enumerate(self.groups().values()):
+            mask[np.ix_(~keep[:, m], [self.X.columns.get_loc(label) for label in labels])] = True
+        return self.X.mask(mask)
+
+    def permuted(self, name, order):
+        """X with the rows of one modality in another order."""
+        permuted = self.X.copy()
+        for label in self.groups()[name]:
+            permuted[label] = self.X[label].to_numpy()[order]
+        return permuted
+
+    def stacked(self, others):
+        """X with further X of the same form below it."""
+        import pandas as pd
+
+        return pd.concat([self.X, *others])
+
+
+class PolarsForm(_FrameForm):
+    """A DataFrame of polars, or of a library that is used as it is."""
+
+    def with_presence(self, keep):
+        """X with modalities missing where `keep` (n_rows, n_modalities) is False."""
+        frame, columns = type(self.X), {}
+        for m, labels in enumerate(self.groups().values()):
+            for label in labels:
+                values = zip(self.X[label].to_list(), keep[:, m], strict=True)
+                blanked = [value if here else None for value, here in values]
+                columns[label] = frame({label: blanked}, strict=False)[label]
+        return self.X.with_columns(**columns)
+
+    def permuted(self, name, order):
+        """X with the rows of one modality in another order."""
+        return self.X.with_columns(**{label: self.X[label][order] for label in self.groups()[name]})
+
+    def stacked(self, others):
+        """X with further X of the same form below it."""
+        import polars as pl
+
+        return pl.concat([self.X, *others], how="vertical_relaxed")
+
+
+def _blanked(array, rows, name):
+    """A copy without the given rows: NaN in tables of numbers, masked in other numbers, None in anything else."""
+    if array.dtype.kind not in "biuf":
+        blanked = np.array(array, dtype=object)
+        blanked[rows] = None
+        return blanked
+    if np.ma.isMaskedArray(array) or (array.dtype.kind != "f" and array.ndim != 2):
+        return row_masked(array, ~rows & ~missing_rows(array), name)
+    blanked = np.array(array, dtype=np.result_type(array.dtype, np.float16))
+    blanked[rows] = np.nan
+    return blanked
+
+
+def _is_list_of_tables(X):
+    """Whether X is a list of 2-D arrays: modalities without names."""
+    return isinstance(X, list | tuple) and len(X) > 0 and getattr(X[0], "ndim", 0) >= 2

@@ -1,0 +1,311 @@
+"""Numbers into network inputs: NaN-aware statistics, and chunks of rows standardised, filled and as tensors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklearn_aecf._data import CHUNK_ROWS, Modalities
+
+# Values further than this from the training mean, in standard deviations, are cut: they are errors of
+# measurement or of units, and one of them would otherwise decide a row alone.
+CLIP = 1e3
+CLIP_UNSCALED = 1e6
+
+# Values that are converted to float64 together, at most.
+CHUNK_VALUES = 2**22
+
+
+@dataclass(frozen=True)
+class ModalityStatistics:
+    """What one modality's training rows looked like.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of float64, shape (n_features,)
+        Weighted mean and standard deviation of the observed values; a constant feature has scale 1.
+    gaps : ndarray of int
+        Features that get an indicator column, because training rows lack them at times.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    gaps: np.ndarray
+
+    @property
+    def n_inputs(self):
+        """Columns that the network sees."""
+        return len(self.mean) + len(self.gaps)
+
+
+def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indicator=False):
+    """Weighted mean and standard deviation of a modality's observed values, a chunk of rows at a time.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_rows, n_features)
+        NaN marks a gap.
+    present : ndarray of bool, shape (n_rows,)
+    sample_weight : ndarray of shape (n_rows,)
+    standardize : bool
+        False leaves the values as they are; gaps are still filled with the mean.
+    gap_indicator : bool
+        Whether features with gaps get an indicator column.
+
+    Returns
+    -------
+    ModalityStatistics
+    """
+    n_features = array.shape[1]
+    total, first, second = (np.zeros(n_features) for _ in range(3))
+    gaps = np.zeros(n_features, dtype=bool)
+    shift = None
+    size = max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(1, n_features)))
+    for start in range(0, len(array), size):
+        rows = present[start : start + size]
+        if not rows.any():
+            continue
+        chunk = np.asarray(array[start : start + size][rows], dtype=np.float64)
+        weight = sample_weight[start : start + size][rows]
+        missing = np.isnan(chunk)
+        if shift is None:
+            # Squares of distances from a typical value: squares of the values themselves would cancel.
+            counts = np.maximum((~missing).sum(axis=0), 1)
+            shift = np.where(missing, 0, chunk).sum(axis=0) / counts
+        chunk -= shift
+        if missing.any():
+            gaps |= missing.any(axis=0)
+            chunk[missing] = 0
+            total += weight @ ~missing
+        else:
+            total += weight.sum()
+        first += weight @ chunk
+        second += weight @ np.square(chunk, out=chunk)
+    shift = np.zeros(n_features) if shift is None else shift
+    total = np.where(total > 0, total, 1)
+    offset = first / total
+    mean = shift + offset
+    variance = np.maximum(second / total - offset**2, 0)
+    # Below the rounding error of the sums a spread is noise: the feature is constant.
+    constant = variance <= (10 * np.finfo(np.float64).eps * mean) ** 2
+    scale = np.where(constant | (variance == 0), 1, np.sqrt(variance))
+    if not standardize:
+        scale = np.ones(n_features)
+    return ModalityStatistics(mean, scale, np.flatnonzero(gaps) if gap_indicator else np.zeros(0, dtype=np.intp))
+
+
+def prepare(chunk, present, statistics, *, standardize=True, out=None):
+    """Network inputs of some rows: float32, standardised, 0 in gaps and in rows without the modality.
+
+    Parameters
+    ----------
+    chunk : ndarray of shape (n_rows, n_features)
+    present : ndarray of bool, shape (n_rows,)
+    statistics : ModalityStatistics
+    standardize : bool
+        False keeps the values; gaps then become the training mean.
+    out : ndarray of float32, shape (n_rows, n_inputs), default=None
+        Where to write; a new array by default.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_rows, n_inputs)
+    """
+    n_rows, n_features = len(chunk), len(statistics.mean)
+    if out is None:
+        out = np.empty((n_rows, statistics.n_inputs), dtype=np.float32)
+    values = out[:, :n_features]
+    if chunk.shape[1] == 0:
+        out[:] = 0
+        return out
+    # The statistics have float64's precision, so a large mean under a small spread keeps its digits.
+    with np.errstate(invalid="ignore", over="ignore"):
+        if not standardize:
+            np.copyto(values, chunk, casting="unsafe")
+            np.clip(values, -CLIP_UNSCALED, CLIP_UNSCALED, out=values)
+        elif chunk.dtype == np.float32:
+            np.subtract(chunk, statistics.mean.astype(np.float32), out=values)
+            values *= (1 / statistics.scale).astype(np.float32)
+            np.clip(values, -CLIP, CLIP, out=values)
+        else:
+            wide = np.subtract(chunk, statistics.mean, dtype=np.float64)
+            wide /= statistics.scale
+            np.clip(wide, -CLIP, CLIP, out=values, casting="same_kind")
+    if chunk.dtype.kind == "f":
+        missing = np.isnan(chunk)
+        if missing.any():
+            fill = 0 if standardize else statistics.mean.astype(np.float32)
+            np.copyto(values, fill, where=missing)
+        if statistics.gaps.size:
+            out[:, n_features:] = missing[:, statistics.gaps]
+    elif statistics.gaps.size:
+        out[:, n_features:] = 0
+    if not present.all():
+        out[~present] = 0
+    return out
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """A modality whose features the shared networks embed: float32, standardised, gaps filled.
+
+    Attributes
+    ----------
+    statistics : ModalityStatistics
+    standardize : bool
+    """
+
+    statistics: ModalityStatistics
+    standardize: bool
+
+    dtype = torch.float32
+
+    @property
+    def shape(self):
+        """Shape of a row's input."""
+        return (self.statistics.n_inputs,)
+
+    def fill(self, values, present, out):
+        """Write the inputs of some rows into a float32 array."""
+        prepare(values, present, self.statistics, standardize=self.standardize, out=out)
+
+
+@dataclass(frozen=True)
+class RawInput:
+    """A modality with an encoder of its own: values as they are, 0 in rows without it.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of a row.
+    dtype : torch.dtype
+    statistics : ModalityStatistics or None
+        Where the values are to be standardised all the same.
+    """
+
+    shape: tuple
+    dtype: torch.dtype
+    statistics: ModalityStatistics | None = None
+
+    def fill(self, values, present, out):
+        """Write the inputs of some rows into an array of the input's dtype."""
+        if self.statistics is not None:
+            prepare(values.reshape(len(values), -1), present, self.statistics, out=out.reshape(len(out), -1))
+            return
+        # Codes of categories come as floats where NaN marked some as missing.
+        known = values if present.all() else np.where(present.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
+        np.copyto(out, known, casting="unsafe")
+
+
+@dataclass(frozen=True)
+class NetworkInputs:
+    """How the modalities of X become inputs of the network.
+
+    Attributes
+    ----------
+    active : ndarray of int
+        Modalities that at least one training row had; the network has no part for the others.
+    parts : list of TableInput or RawInput
+        One per active modality.
+    """
+
+    active: np.ndarray
+    parts: list
+
+    @classmethod
+    def fit(cls, labelled, *, standardized, gap_indicator, raw=frozenset()):
+        """Statistics of the labelled rows, a chunk at a time.
+
+        Parameters
+        ----------
+        labelled : LabelledRows
+        standardized : callable
+            Whether the modality of a name is to be standardised.
+        gap_indicator : bool
+        raw : set of str
+            Modalities with an encoder of their own.
+        """
+        data, rows = labelled.data, labelled.rows
+        active = np.flatnonzero(data.present[rows].any(axis=0))
+        parts = []
+        for m in active:
+            name, array = data.names[m], data.arrays[m]
+            own = name in raw
+            statistics = None
+            if standardized(name) or not own:
+                statistics = fit_statistics(
+                    _RowsOf(array, rows),
+                    data.present[rows, m],
+                    labelled.sample_weight[rows],
+                    standardize=standardized(name),
+                    gap_indicator=gap_indicator and not own,
+                )
+            if own:
+                dtype = torch.float32 if statistics is not None else _raw_dtype(array.dtype)
+                parts.append(RawInput(array.shape[1:], dtype, statistics))
+            else:
+                parts.append(TableInput(statistics, standardized(name)))
+        return cls(active, parts)
+
+    @property
+    def n_features(self) -> list[int]:
+        """Inputs of the network, per active modality."""
+        return [int(np.prod(part.shape)) for part in self.parts]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's inputs."""
+        return sum(int(np.prod(part.shape)) * part.dtype.itemsize for part in self.parts)
+
+    def empty(self, n_rows: int, **options) -> list[Tensor]:
+        """Tensors for the inputs of so many rows."""
+        return [torch.empty(n_rows, *part.shape, dtype=part.dtype, **options) for part in self.parts]
+
+    def fill(self, data: Modalities, rows, out: list[Tensor]):
+        """Write the inputs of some rows (positions or a slice) into the first places of tensors."""
+        for m, part, x in zip(self.active, self.parts, out, strict=True):
+            present = data.present[rows, m]
+            target = x[: len(present)]
+            if not present.any():
+                target.zero_()
+            elif x.device.type == "cpu":
+                part.fill(np.asarray(data.arrays[m][rows]), present, target.numpy())
+            else:
+                staged = torch.empty(target.shape, dtype=target.dtype)
+                part.fill(np.asarray(data.arrays[m][rows]), present, staged.numpy())
+                target.copy_(staged)
+
+    def tensors(self, data: Modalities, rows, device="cpu", pin=False) -> list[Tensor]:
+        """Network inputs of many rows, prepared a chunk at a time straight into their final place."""
+        inputs = self.empty(len(rows), device=device, pin_memory=pin)
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = slice(start, start + CHUNK_ROWS)
+            self.fill(data, rows[chunk], [x[chunk] for x in inputs])
+        return inputs
+
+    def present(self, data: Modalities, rows) -> Tensor:
+        """Presence of the active modalities, bool of shape (n_rows, n_active)."""
+        return torch.from_numpy(np.ascontiguousarray(data.present[rows][:, self.active]))
+
+
+class _RowsOf:
+    """Some rows of an array, each as one vector, read only when a chunk of them is asked for."""
+
+    def __init__(self, array, rows):
+        self.array, self.rows = array, rows
+        self.shape, self.dtype = (len(rows), int(np.prod(array.shape[1:]))), array.dtype
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, chunk):
+        rows = self.array[self.rows[chunk]]
+        return rows.reshape(len(rows), -1)
+
+
+def _raw_dtype(dtype):
+    """What holds a raw modality until its encoder gets it: bytes and codes stay small."""
+    if dtype.kind == "f":
+        return torch.float32
+    return torch.uint8 if dtype.kind == "b" or dtype == np.uint8 else torch.int64

@@ -1,0 +1,436 @@
+"""What is predicted: one class a row, or 0 and 1 a label. All that depends on it is asked of these objects.
+
+A problem encodes y, weighs it, knows the loss and the link between logits and probabilities, and turns probabilities
+back into labels. A further kind of target is a further class here, and its terms in `losses`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import expit, softmax
+from sklearn.metrics import accuracy_score
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from sklearn_aecf.losses import (
+    mean_multiclass_logits,
+    mean_multilabel_logits,
+    multiclass_agreement_loss,
+    multiclass_confidence,
+    multiclass_loss,
+    multilabel_agreement_loss,
+    multilabel_confidence,
+    multilabel_loss,
+    refined_multiclass_loss,
+    refined_multilabel_loss,
+)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """y, encoded.
+
+    Attributes
+    ----------
+    encoded : ndarray
+        Class indices (int64) of shape (n_rows,), or 0/1 (float32) of shape (n_rows, n_labels), 0 where not reported.
+    reported : ndarray of bool, shape (n_rows, n_labels), or None
+        Of several labels: where y says anything.
+    """
+
+    encoded: np.ndarray
+    reported: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.encoded)
+
+    def take(self, rows):
+        """The same for some rows."""
+        return Targets(self.encoded[rows], None if self.reported is None else self.reported[rows])
+
+
+# From targets and sample weights to weights of rows, 1 on average where they were learnt, and of labels (or None).
+Weigher = Callable[[Targets, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+
+
+@dataclass(frozen=True)
+class Multiclass:
+    """One of several classes a row.
+
+    Parameters
+    ----------
+    classes : ndarray
+        Sorted.
+    """
+
+    classes: np.ndarray
+
+    @property
+    def n_outputs(self):
+        """Logits a row."""
+        return len(self.classes)
+
+    # y
+
+    @classmethod
+    def of(cls, table):
+        """The problem that a target of one column poses, and the target encoded."""
+        labels = _one_column(table)
+        try:
+            check_classification_targets(labels)
+            found, indices = np.unique(labels, return_inverse=True)
+        except TypeError:
+            raise _mixed_types(labels) from None
+        if len(found) < 2:
+            raise ValueError(f"y has one class only ({found.tolist()[0]!r}); AECFClassifier needs at least 2 classes.")
+        return cls(found), Targets(indices.astype(np.int64).ravel())
+
+    def encode(self, table):
+        """Targets of further rows; a class that is new is an error."""
+        if _has_labels(table):
+            raise ValueError("y has one column per label, but it had one class per row before; give it the same form.")
+        labels = _one_column(table)
+        try:
+            unknown = np.setdiff1d(labels, self.classes)
+        except TypeError:
+            raise _mixed_types(labels) from None
+        if unknown.size:
+            raise ValueError(
+                f"y has class {unknown.tolist()[0]!r}, which was not among the classes before: {self.classes.tolist()}."
+            )
+        return Targets(np.searchsorted(self.classes, labels).astype(np.int64).ravel())
+
+    def refuse_constant(self, targets):
+        """Raise where rows to train on have a single class."""
+        if len(targets) and np.ptp(targets.encoded) == 0:
+            raise ValueError(
+                f"The rows to train on have one class only ({self.classes.tolist()[targets.encoded[0]]!r}); "
+                "AECFClassifier needs at least 2 classes."
+            )
+
+    def strata(self, targets):
+        """What a split keeps the shares of, or None."""
+        return targets.encoded
+
+    def weigher(self, targets, sample_weight, class_weight) -> Weigher:
+        """Learn from rows what each class weighs.
+
+        Parameters
+        ----------
+        targets : Targets
+        sample_weight : ndarray of shape (n_rows,)
+        class_weight : dict, "balanced" or None
+        """
+        if class_weight == "balanced":
+            # scikit-learn's own learnt of sample weights in 1.7 only.
+            counts = np.bincount(targets.encoded, weights=sample_weight, minlength=len(self.classes))
+            per_class = counts.sum() / (len(counts) * np.maximum(counts, 1e-12))
+        else:
+            per_class = compute_class_weight(class_weight, classes=self.classes, y=self.classes)
+        typical = max((sample_weight * per_class[targets.encoded]).mean(), 1e-12)
+        return lambda targets, sample_weight: (sample_weight * per_class[targets.encoded] / typical, None)
+
+    def prior(self, targets, row_weight, label_weight):
+        """Weighted share of each class, shape (n_classes,)."""
+        counts = np.bincount(targets.encoded, weights=row_weight, minlength=len(self.classes))
+        return counts / counts.sum()
+
+    def target_of(self, targets):
+        """What `SubsetTemperature` and scorers take for y: class indices."""
+        return targets.encoded
+
+    # Probabilities as arrays
+
+    def link(self, logits):
+        """Probabilities of logits (..., c)."""
+        return softmax(logits, axis=-1)
+
+    def decode(self, probability):
+        """Most probable class of each row."""
+        return self.classes[probability.argmax(axis=1)]
+
+    def sureness(self, probability):
+        """Confidence of each row: the largest probability."""
+        return probability.max(axis=1)
+
+    def score(self, predicted, y, weight=None):
+        """Accuracy of predicted classes."""
+        return float(accuracy_score(y, predicted, sample_weight=weight))
+
+    @property
+    def label_order(self):
+        """What `expected_calibration_error` takes as labels."""
+        return self.classes
+
+    def has_contrast(self, y):
+        """Whether rows have two classes, without which many scores say nothing."""
+        return len(np.unique(y)) > 1
+
+    def accuracy(self, y, probability, weight=None):
+        """Weighted share of rows whose class is right."""
+        return float(np.average(self.decode(probability) == y, weights=weight))
+
+    # Logits as tensors
+
+    def probabilities(self, logits):
+        """Softmax over the last axis."""
+        return torch.softmax(logits, dim=-1)
+
+    def loss(self, logits, target, label_weight=None):
+        """See `losses.multiclass_loss`."""
+        return multiclass_loss(logits, target)
+
+    def refined_loss(self, logits, target, weight, label_weight=None):
+        """See `losses.refined_multiclass_loss`."""
+        return refined_multiclass_loss(logits, target, weight)
+
+    def mean_logits(self, logits, dim):
+        """See `losses.mean_multiclass_logits`."""
+        return mean_multiclass_logits(logits, dim)
+
+    def confidence(self, probability):
+        """See `losses.multiclass_confidence`."""
+        return multiclass_confidence(probability)
+
+    def agreement_loss(self, smaller, expert, label_weight=None):
+        """See `losses.multiclass_agreement_loss`."""
+        return multiclass_agreement_loss(smaller, expert)
+
+
+@dataclass(frozen=True)
+class Multilabel:
+    """0 or 1 for each of several labels a row, each a binary problem; some may not be reported.
+
+    Parameters
+    ----------
+    classes : ndarray
+        Positions of the labels.
+    """
+
+    classes: np.ndarray
+
+    @property
+    def n_outputs(self):
+        """Logits a row."""
+        return len(self.classes)
+
+    # y
+
+    @classmethod
+    def of(cls, table):
+        """The problem that a target of several columns poses, and the target encoded."""
+        targets = _labels_of(table)
+        empty = ~targets.reported.any(axis=0)
+        if empty.any():
+            raise ValueError(f"Label {np.flatnonzero(empty)[0]} of y is never reported; drop its column.")
+        return cls(np.arange(targets.encoded.shape[1])), targets
+
+    def encode(self, table):
+        """Targets of further rows."""
+        if not _has_labels(table):
+            raise ValueError("y has one class per row, but it had one column per label before; give it the same form.")
+        targets = _labels_of(table)
+        if targets.encoded.shape[1] != len(self.classes):
+            raise ValueError(f"y has {targets.encoded.shape[1]} labels, but there were {len(self.classes)} before.")
+        return targets
+
+    def refuse_constant(self, targets):
+        """Nothing: a label of one value is learnt as such."""
+
+    def strata(self, targets):
+        """None: there are as many combinations of labels as rows."""
+        return None
+
+    def weigher(self, targets, sample_weight, class_weight) -> Weigher:
+        """Learn from rows what each value of each label weighs.
+
+        Parameters
+        ----------
+        targets : Targets
+        sample_weight : ndarray of shape (n_rows,)
+        class_weight : dict, "balanced" or None
+            A dict has weights of labels by position.
+        """
+        factors = np.ones((2, len(self.classes)), dtype=np.float32)
+        if class_weight == "balanced":
+            n_reported = sample_weight @ targets.reported
+            n_positive = sample_weight @ (targets.encoded * targets.reported)
+            for value, count in ((1, n_positive), (0, n_reported - n_positive)):
+                factors[value] = np.where(count > 0, n_reported / np.maximum(2 * count, 1e-12), 1)
+        elif class_weight is not None:
+            factors *= np.asarray([class_weight.get(label, 1) for label in self.classes.tolist()], dtype=np.float32)
+
+        def entries(targets):
+            return targets.reported * np.where(targets.encoded == 1, factors[1], factors[0])
+
+        typical_row = max(sample_weight.mean(), 1e-12)
+        typical_label = max(entries(targets).mean(), 1e-12)
+        return lambda targets, sample_weight: (sample_weight / typical_row, entries(targets) / typical_label)
+
+    def prior(self, targets, row_weight, label_weight):
+        """Weighted share of positives among the reported of each label, shape (n_labels,)."""
+        weights = label_weight.astype(np.float64) * row_weight[:, None]
+        return (weights * targets.encoded).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-12)
+
+    def target_of(self, targets):
+        """What `SubsetTemperature` takes for y: 0 and 1, NaN where not reported."""
+        return np.where(targets.reported, targets.encoded.astype(float), np.nan)
+
+    # Probabilities as arrays
+
+    def link(self, logits):
+        """Probabilities of logits (..., c)."""
+        return expit(logits)
+
+    def decode(self, probability):
+        """0 or 1 a label."""
+        return (probability > 0.5).astype(int)
+
+    def sureness(self, probability):
+        """Confidence of each row: the mean over labels of ``max(p, 1 - p)``."""
+        return np.maximum(probability, 1 - probability).mean(axis=1)
+
+    def score(self, predicted, y, weight=None):
+        """Weighted share of rows with every reported label right."""
+        targets = self.encode(y)
+        right = (predicted == targets.encoded) | ~targets.reported
+        return float(np.average(right.all(axis=1), weights=weight))
+
+    @property
+    def label_order(self):
+        """None: y has a column a label."""
+        return None
+
+    def has_contrast(self, y):
+        """True: scores of several labels know what to do with one that has a single value."""
+        return True
+
+    def accuracy(self, y, probability, weight=None):
+        """Weighted share of the reported labels that are right."""
+        each = ((y == 0) | (y == 1)).astype(float)
+        each *= 1.0 if weight is None else weight[:, None]
+        return float((each * (self.decode(probability) == (y == 1))).sum() / each.sum())
+
+    # Logits as tensors
+
+    def probabilities(self, logits):
+        """A sigmoid a label."""
+        return torch.sigmoid(logits)
+
+    def loss(self, logits, target, label_weight=None):
+        """See `losses.multilabel_loss`."""
+        return multilabel_loss(logits, target, label_weight)
+
+    def refined_loss(self, logits, target, weight, label_weight=None):
+        """See `losses.refined_multilabel_loss`."""
+        return refined_multilabel_loss(logits, target, weight, label_weight)
+
+    def mean_logits(self, logits, dim):
+        """See `losses.mean_multilabel_logits`."""
+        return mean_multilabel_logits(logits, dim)
+
+    def confidence(self, probability):
+        """See `losses.multilabel_confidence`."""
+        return multilabel_confidence(probability)
+
+    def agreement_loss(self, smaller, expert, label_weight=None):
+        """See `losses.multilabel_agreement_loss`."""
+        return multilabel_agreement_loss(smaller, expert, label_weight)
+
+
+Problem = Multiclass | Multilabel
+
+
+def read_targets(y):
+    """The problem that y poses, and y encoded.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+        Two or more columns are a multilabel target of 0 and 1, with NaN or -1 where a label was not reported.
+
+    Returns
+    -------
+    problem : Multiclass or Multilabel
+    targets : Targets
+
+    Raises
+    ------
+    ValueError
+        If y has NaN (single label), other values than 0, 1, -1 and NaN (multilabel), or one class only.
+    """
+    table = as_label_array(y)
+    return (Multilabel if _has_labels(table) else Multiclass).of(table)
+
+
+def problem_of(y, classes):
+    """The problem of a target and of an estimator's classes, for measuring predictions that anybody made."""
+    return Multilabel(np.arange(np.shape(y)[1])) if np.ndim(y) == 2 else Multiclass(np.asarray(classes))
+
+
+def as_label_array(y):
+    """y of any library as an array."""
+    if y is None:
+        raise ValueError(
+            "AECFClassifier requires y to be passed, but the target y is None; give one label per row of X."
+        )
+    if hasattr(y, "detach"):
+        y = y.detach().cpu().numpy()
+    if hasattr(y, "toarray"):
+        return y.toarray()
+    if hasattr(y, "to_numpy"):
+        y = y.to_numpy()
+    return np.asarray(y)
+
+
+def _has_labels(table):
+    return table.ndim == 2 and table.shape[1] > 1
+
+
+def _one_column(table):
+    labels = column_or_1d(table, warn=True)
+    _refuse_missing(labels)
+    return labels
+
+
+def _mixed_types(labels):
+    kinds = sorted({type(label).__name__ for label in labels})
+    return ValueError(f"y mixes labels of different types ({', '.join(kinds)}); give all of them one type.")
+
+
+def _refuse_missing(labels):
+    if labels.dtype.kind == "f":
+        missing = np.isnan(labels)
+    elif labels.dtype.kind == "O":
+        missing = np.array([label is None or label != label or str(label) == "<NA>" for label in labels], dtype=bool)
+    else:
+        return
+    if missing.any():
+        raise ValueError(
+            f"Input y contains NaN: {missing.sum()} of {len(labels)} labels are missing (first in row "
+            f"{np.flatnonzero(missing)[0]}); drop those rows from X and y."
+        )
+    if labels.dtype.kind == "f" and np.isinf(labels).any():
+        raise ValueError("Input y contains infinity; give every row one of a few classes.")
+
+
+def _labels_of(table):
+    try:
+        values = table.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "A target of several columns must hold 0 and 1 per label, with NaN or -1 where a label was not reported. "
+            f"Got dtype {table.dtype}; encode lists of labels with MultiLabelBinarizer."
+        ) from None
+    reported = (values == 0) | (values == 1)
+    strange = ~(reported | np.isnan(values) | (values == -1))
+    if strange.any():
+        raise ValueError(
+            "A target of several columns must hold 0 and 1 per label, with NaN or -1 where a label was not reported. "
+            f"Got {values[strange][0]:g}; for several outputs of more classes wrap the classifier in "
+            "MultiOutputClassifier."
+        )
+    return Targets(np.where(reported, values, 0).astype(np.float32), reported)

@@ -1,0 +1,84 @@
+"""Encoders of the user's, made ready: copied or made, tried on a few rows, and adapted to the common width."""
+
+import copy
+
+import torch
+from torch import nn
+
+from sklearn_aecf.nn import OwnEncoder
+from sklearn_aecf.nn._encoders import as_encoder_input
+
+# Rows that an encoder is tried on before training.
+N_TRIED = 64
+
+
+def own_encoders(encoders, inputs, labelled, embed_dim):
+    """What the network takes as `encoders`.
+
+    Parameters
+    ----------
+    encoders : dict of str to nn.Module or callable
+        A module is copied, with the weights that it has; anything else is called, and must return one.
+    inputs : NetworkInputs
+    labelled : LabelledRows
+        To try the encoders on.
+    embed_dim : int
+
+    Returns
+    -------
+    dict of int to OwnEncoder
+        By position among the active modalities.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an encoder is none, fails on rows of its modality, or does not return a finite vector a row.
+    """
+    made = {}
+    for position, m in enumerate(inputs.active):
+        name = labelled.data.names[m]
+        if name in encoders:
+            module = _module_of(encoders[name], name)
+            rows = labelled.rows[labelled.data.present[labelled.rows, m]][:N_TRIED]
+            example = inputs.tensors(labelled.data, rows)[position]
+            made[position] = OwnEncoder(module, _width(module, example, name), embed_dim)
+    return made
+
+
+def _module_of(encoder, name):
+    if isinstance(encoder, nn.Module):
+        return copy.deepcopy(encoder)
+    if not callable(encoder):
+        raise TypeError(
+            f"encoders[{name!r}] must be a torch module, or a callable without arguments that returns one. Got "
+            f"{type(encoder).__name__}."
+        )
+    module = encoder()
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"encoders[{name!r}] was called and must return a torch module. Got {type(module).__name__}.")
+    return module
+
+
+@torch.no_grad()
+def _width(module, example, name):
+    """Width of what a module returns, after checks of all that training relies on."""
+    x = as_encoder_input(example)
+    kind = str(x.dtype).removeprefix("torch.")
+    module.eval()
+    try:
+        encoded = module(x)
+    except Exception as error:
+        raise ValueError(
+            f"The encoder of modality {name!r} failed on a batch of shape {tuple(x.shape)} ({kind}): {error}"
+        ) from error
+    module.train()
+    if not isinstance(encoded, torch.Tensor) or encoded.ndim != 2 or len(encoded) != len(x):
+        found = tuple(encoded.shape) if isinstance(encoded, torch.Tensor) else type(encoded).__name__
+        raise ValueError(
+            f"The encoder of modality {name!r} must return a vector a row, a tensor of shape (b, d). Got {found} from "
+            f"a batch of shape {tuple(x.shape)}; flatten or pool its output."
+        )
+    if not torch.isfinite(encoded).all():
+        cause = "holds NaN inside observed rows: fill or pad them" if torch.isnan(x).any() else "leads to such values"
+        raise ValueError(f"The encoder of modality {name!r} returns NaN or infinity; its input {cause}.")
+    return encoded.shape[1]

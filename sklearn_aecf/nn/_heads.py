@@ -1,0 +1,61 @@
+"""The heads: from fused embeddings to the logits of every member."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_aecf.nn._dropout import Dropout
+
+
+class MemberHeads(nn.Module):
+    """A parameter-efficient ensemble after the fusion: K small heads that share everything before.
+
+    Member ``k`` multiplies the fused embedding by its own vector ``r_k``, which starts near 1 (normal, standard
+    deviation 1/2), adds its own bias, and has its own linear head after a common layer normalisation, ReLU and dropout
+    (ours, in the manner of BatchEnsemble [1]_ and TabM [2]_). With one member there is no factor: the paper's network.
+
+    Parameters
+    ----------
+    embed_dim, n_outputs : int
+    n_members : int
+    dropout : float
+
+    References
+    ----------
+    .. [1] Wen, Tran and Ba, *BatchEnsemble*, ICLR 2020.
+    .. [2] Gorishniy, Kotelnikov and Babenko, *TabM*, ICLR 2025.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.nn import MemberHeads
+    >>> heads = MemberHeads(embed_dim=16, n_outputs=3, n_members=4, dropout=0.2)
+    >>> heads(torch.randn(8, 1, 16)).shape, heads(torch.randn(8, 4, 16)).shape      # one view for all, or one each
+    (torch.Size([4, 8, 3]), torch.Size([4, 8, 3]))
+    """
+
+    def __init__(self, embed_dim: int, n_outputs: int, n_members: int, dropout: float):
+        super().__init__()
+        self.n_members = n_members
+        if n_members > 1:
+            self.scale = nn.Parameter(1 + 0.5 * torch.randn(n_members, embed_dim))
+            self.bias = nn.Parameter(torch.zeros(n_members, embed_dim))
+        self.norm = nn.LayerNorm(embed_dim)
+        self.dropout = Dropout(dropout)
+        bound = 1 / math.sqrt(embed_dim)
+        self.weight = nn.Parameter(torch.empty(n_members, embed_dim, n_outputs).uniform_(-bound, bound))
+        self.offset = nn.Parameter(torch.zeros(n_members, 1, n_outputs))
+
+    def activate(self, fused: Tensor) -> Tensor:
+        """What the heads see before dropout, shape (..., k, d), of fused embeddings (..., k, d) or (..., 1, d)."""
+        adapted = fused if self.n_members == 1 else torch.addcmul(self.bias, fused, self.scale)
+        return torch.relu(self.norm(adapted))
+
+    def read_out(self, activations: Tensor) -> Tensor:
+        """Logits (k, b, c) of activations (b, k, d)."""
+        return torch.baddbmm(self.offset, activations.transpose(0, 1), self.weight)
+
+    def forward(self, fused: Tensor) -> Tensor:
+        """Logits (k, b, c) of fused embeddings (b, k, d), a view for each member, or (b, 1, d), one for all."""
+        return self.read_out(self.dropout(self.activate(fused)))

@@ -1,0 +1,115 @@
+"""What is predicted: classes, labels, their weights, and back."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.utils.class_weight import compute_sample_weight
+
+from sklearn_aecf._problem import Multiclass, Multilabel, as_label_array, problem_of, read_targets
+
+
+def weights_of(y, class_weight, sample_weight=None):
+    problem, targets = read_targets(y)
+    sample_weight = np.ones(len(targets)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    return problem, targets, *problem.weigher(targets, sample_weight, class_weight)(targets, sample_weight)
+
+
+def test_strings_and_series():
+    problem, targets = read_targets(pd.Series(["dog", "cat", "dog"]))
+    assert isinstance(problem, Multiclass) and problem.classes.tolist() == ["cat", "dog"]
+    assert_array_equal(targets.encoded, [1, 0, 1])
+    assert read_targets(torch.tensor([0, 2, 2]))[0].classes.tolist() == [0, 2]
+
+
+def test_unreported_labels():
+    problem, targets, row_weight, label_weight = weights_of([[1, 0], [np.nan, 1], [0, -1]], None)
+    assert isinstance(problem, Multilabel)
+    assert_array_equal(targets.reported, [[True, True], [False, True], [True, False]])
+    assert_array_equal(label_weight == 0, ~targets.reported)
+    assert_allclose(label_weight.mean(), 1, rtol=1e-6)
+    assert_allclose(problem.prior(targets, row_weight, label_weight), [0.5, 0.5])
+    assert_array_equal(problem.target_of(targets), [[1, 0], [np.nan, 1], [0, np.nan]])
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {"a": 2.0, "b": 1.0}])
+def test_class_weight_equals_scikit_learn(class_weight):
+    y = np.array(list("aabbbbb"))
+    _, _, row_weight, _ = weights_of(y, class_weight)
+    expected = compute_sample_weight(class_weight, y)
+    assert_allclose(row_weight, expected / expected.mean())
+
+
+def test_rows_held_out_are_weighed_by_what_the_training_rows_taught():
+    """Else early stopping would compare another loss than the one that is trained."""
+    problem, targets = read_targets(["a", "a", "a", "b"])
+    weigh = problem.weigher(targets, np.ones(4), "balanced")
+    others = problem.encode(as_label_array(["a", "b", "b", "b"]))
+    assert_allclose(weigh(others, np.ones(4))[0], [4 / 6, 2, 2, 2])
+    labels, targets = read_targets([[1, 0], [0, 0], [0, 0], [0, 1]])
+    weigh = labels.weigher(targets, np.ones(4), "balanced")
+    _, entries = weigh(labels.encode(np.array([[1, 1], [1, 1]])), np.ones(2))
+    assert_allclose(entries, weigh(targets, np.ones(4))[1][0, 0])
+
+
+def test_only_ratios_of_sample_weights_matter():
+    for y in (list("aabb"), [[1, 0], [0, 0], [0, 1], [1, 1]]):
+        _, _, one, _ = weights_of(y, "balanced", [1, 2, 3, 4])
+        _, _, other, _ = weights_of(y, "balanced", [1e-6, 2e-6, 3e-6, 4e-6])
+        assert_allclose(one, other)
+        assert_allclose(one.mean(), 1)
+
+
+def test_balanced_labels_weigh_both_values_alike():
+    y = np.array([[1, 0], [0, 0], [0, 1], [0, 1]])
+    problem, targets, row_weight, weight = weights_of(y, "balanced")
+    assert_allclose((weight * y).sum(axis=0), (weight * (1 - y)).sum(axis=0))
+    assert_allclose(problem.prior(targets, row_weight, weight), 0.5)
+
+
+def test_logits_probabilities_and_back(rng):
+    logits = rng.normal(size=(6, 3))
+    for problem in (Multiclass(np.array(["x", "y", "z"])), Multilabel(np.arange(3))):
+        probability = problem.link(logits)
+        assert_allclose(probability, problem.probabilities(torch.from_numpy(logits)).numpy())
+        assert_allclose(problem.sureness(probability), problem.confidence(torch.from_numpy(probability)).numpy())
+        decoded = problem.decode(probability)
+        assert problem.accuracy(decoded, probability) == 1 and problem.score(decoded, decoded) == 1
+    assert decoded.shape == (6, 3)
+    assert isinstance(problem_of(decoded, None), Multilabel) and problem_of(list("ab"), list("ab")).n_outputs == 2
+
+
+def test_accuracy_of_labels_counts_what_was_reported():
+    problem = Multilabel(np.arange(2))
+    probability, y = np.array([[0.9, 0.9], [0.2, 0.1]]), np.array([[1, np.nan], [1, 0]])
+    assert problem.accuracy(y, probability) == pytest.approx(2 / 3)
+    assert problem.score(problem.decode(probability), y) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([1.0, np.nan, 2.0], "Input y contains NaN: 1 of 3 labels are missing (first in row 1); drop those rows from X and y."),
+        (["a", None, "b"], "Input y contains NaN: 1 of 3 labels are missing (first in row 1); drop those rows from X and y."),
+        ([1, 1, 1], "y has one class only (1); AECFClassifier needs at least 2 classes."),
+        ([[0, 1], [2, 1]],
+         "A target of several columns must hold 0 and 1 per label, with NaN or -1 where a label was not reported. Got "
+         "2; for several outputs of more classes wrap the classifier in MultiOutputClassifier."),
+        ([["a", "b"], ["c", "d"]],
+         "A target of several columns must hold 0 and 1 per label, with NaN or -1 where a label was not reported. Got "
+         "dtype <U1; encode lists of labels with MultiLabelBinarizer."),
+        ([[0, np.nan], [1, -1]], "Label 1 of y is never reported; drop its column."),
+        (None, "AECFClassifier requires y to be passed, but the target y is None; give one label per row of X."),
+    ],
+)  # fmt: skip
+def test_refused(y, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_targets(y)
+
+
+def test_unknown_class_later():
+    with pytest.raises(ValueError, match=r"y has class 'c', which was not among the classes before: \['a', 'b'\]."):
+        read_targets(["a", "b"])[0].encode(as_label_array(["a", "c"]))
