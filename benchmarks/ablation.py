@@ -9,23 +9,20 @@ adaptive masking and an entropy weight of 0.02: what the defaults were before th
 
 import argparse
 import copy
-from contextlib import ExitStack
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
-from baselines import validated_on_complete_rows
+from baselines import stop_on
 from protocol import RATES, at_drop_rate, fit
 from records import Results
 from skorch.callbacks import Callback, LRScheduler
 from tasks import NAMES, tasks
 from tqdm import tqdm
 
-from sklearn_aecf import AECFClassifier, _classifier
-from sklearn_aecf._training import _objective
-from sklearn_aecf.losses import entropy_coefficient, monotone_loss, prediction_loss
-from sklearn_aecf.nn import _fusion, _network
+from sklearn_aecf import AECFClassifier
+from sklearn_aecf.masking import Masking, draw_subsets
+from sklearn_aecf.nn import AECFFusion, AECFNetwork, ModalityEmbeddings, ModalityGate
 
 MAX_TRAIN = 3000
 BASE = "every mechanism on"
@@ -50,98 +47,95 @@ class AverageOfEpochs(Callback):
         net.module_.load_state_dict({name: torch.stack([s[name] for s in chosen]).mean(dim=0) for name in chosen[0]})
 
 
-def _own_vector_a_modality():
-    """Members that adapt each modality's embedding, not the fused one."""
-    original = _network.AECFNetwork.__init__
+class WarmUp(Callback):
+    """A mask rate that rises from 0 over the first epochs."""
 
-    def init(self, **arguments):
-        original(self, **arguments)
-        members, d = self.heads.scale.shape
-        self.fusion.own = torch.nn.Parameter(1 + 0.5 * torch.randn(members, len(arguments["n_features"]), d))
-        self.heads.scale = torch.nn.Parameter(torch.ones(members, d), requires_grad=False)
+    def __init__(self, n_epochs=20):
+        self.n_epochs = n_epochs
 
-    def combine(self, embeddings, weights, present):
-        if weights.shape[1] == 1 or not self.training:
-            return torch.einsum("bvm,kmd,bmd->bvkd", weights, self.own, embeddings).flatten(1, 2)
-        return torch.einsum("bkm,kmd,bmd->bkd", weights, self.own, embeddings)
+    def on_train_begin(self, net, **kwargs):
+        self.rate = net.criterion_.masking.rate
 
-    def every_member(self, fused):
-        rows, d = len(fused), fused.shape[-1]
-        logits = self(fused.reshape(-1, self.n_members, d))
-        return logits.view(self.n_members, rows, -1, logits.shape[-1]).permute(2, 0, 1, 3)
-
-    return [
-        patch.object(_network.AECFNetwork, "__init__", init),
-        patch.object(_fusion.AECFFusion, "combine", combine),
-        patch.object(_network.MemberHeads, "every_member", every_member),
-    ]
+    def on_epoch_begin(self, net, **kwargs):
+        net.criterion_.masking.rate = self.rate * min(1, len(net.history) / self.n_epochs)
 
 
-def _members_start(draw):
-    original = _network.MemberHeads.__init__
+class OneRate(Masking):
+    """One mask rate for all rows."""
 
-    def init(self, *arguments):
-        original(self, *arguments)
+    def __init__(self, rate=0.5):
+        self.rate = rate
+
+    def draw(self, present, weights, entropy, n_draws, state):
+        return draw_subsets(present, self.rate * present.float(), n_draws)
+
+
+class RandomSigns(AECFNetwork):
+    """Members that start apart: their factors are 1 or -1."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         with torch.no_grad():
-            self.scale.copy_(draw(self.scale))
-
-    return [patch.object(_network.MemberHeads, "__init__", init)]
+            self.heads.scale.copy_((self.heads.scale > 1).to(self.heads.scale) * 2 - 1)
 
 
-def _residual_block():
+class ResidualFusion(AECFFusion):
     """z + a hidden layer of z, before the members."""
-    init_network, fuse = _network.AECFNetwork.__init__, _fusion.AECFFusion.combine
 
-    def init(self, **arguments):
-        init_network(self, **arguments)
-        d = self.heads.weight.shape[1]
-        self.fusion.block = torch.nn.Sequential(
-            torch.nn.LayerNorm(d), torch.nn.Linear(d, 2 * d), torch.nn.ReLU(), torch.nn.Linear(2 * d, d)
+    def __init__(self, n_modalities, embed_dim):
+        super().__init__(n_modalities, embed_dim)
+        self.block = torch.nn.Sequential(
+            torch.nn.LayerNorm(embed_dim),
+            torch.nn.Linear(embed_dim, 2 * embed_dim),
+            torch.nn.ReLU(),
+            torch.nn.Linear(2 * embed_dim, embed_dim),
         )
 
-    def combine(self, embeddings, weights, present):
-        fused = fuse(self, embeddings, weights, present)
+    def combine(self, embeddings, weights):
+        fused = super().combine(embeddings, weights)
         return fused + self.block(fused)
 
-    return [
-        patch.object(_network.AECFNetwork, "__init__", init),
-        patch.object(_fusion.AECFFusion, "combine", combine),
-    ]
+
+class EvenGate(ModalityGate):
+    """The same weight for all that a row has."""
+
+    def weigh(self, evidence, present):
+        size = present.sum(dim=-1, keepdim=True).clamp(min=1)
+        return present / size, size[..., 0].to(evidence.dtype).log()
 
 
-def _embedding(phi):
-    def replacement(self, hidden, weight, bias):
-        return self.dropout(phi(hidden))
+class WithoutNorm(ModalityEmbeddings):
+    """ReLU and dropout alone."""
 
-    return [patch.object(_network.ModalityEmbeddings, "_phi", replacement)]
-
-
-def _smoothed(logits, target, kind, label_weight=None, amount=0.1):
-    if kind == "multilabel":
-        return prediction_loss(logits, target * (1 - amount) + amount / 2, kind, label_weight)
-    log_p = torch.log_softmax(logits, dim=-1)
-    return (1 - amount) * prediction_loss(logits, target, kind) - amount * log_p.mean(dim=-1)
+    def phi(self, hidden):
+        return self.dropout(torch.relu(hidden))
 
 
-def _lambda(**chosen):
-    def coefficient(spread, *, scale, weight, lambda_max):
-        return entropy_coefficient(spread, **{"weight": weight, "lambda_max": lambda_max, **chosen})
+class Linear(ModalityEmbeddings):
+    """Dropout alone: two linear maps."""
 
-    return [patch.object(_objective, "entropy_coefficient", coefficient)]
-
-
-def _constant_gate():
-    softmax = _fusion.masked_softmax
-    return [patch.object(_fusion, "masked_softmax", lambda scores, present: softmax(torch.zeros_like(scores), present))]
+    def phi(self, hidden):
+        return self.dropout(hidden)
 
 
-def _plain_loss_stops():
-    make = _classifier.make_net
-    return [patch.object(_classifier, "make_net", lambda **given: make(**{**given, "stopping_loss": "valid_loss"}))]
+class VariedNetwork(AECFNetwork):
+    """The network with one of its parts replaced; subclasses say which."""
+
+    fusion_type, gate_type, embeddings_type = None, None, None
+
+    def __init__(self, n_features, *args, embed_dim=128, hidden_dim=256, dropout=0.5, **kwargs):
+        super().__init__(n_features, *args, embed_dim=embed_dim, hidden_dim=hidden_dim, dropout=dropout, **kwargs)
+        if self.fusion_type is not None:
+            self.fusion = self.fusion_type(len(n_features), embed_dim)
+        if self.gate_type is not None:
+            self.fusion.gate = self.gate_type(len(n_features), embed_dim)
+        if self.embeddings_type is not None:
+            self.encoders.embeddings = self.embeddings_type(n_features, hidden_dim, embed_dim, dropout)
 
 
-def _one_mask_rate():
-    return [patch.object(_objective, "row_rates", lambda rate, n_rows, device: torch.full((n_rows, 1), rate))]
+def varied(**parts):
+    """A network class with other parts."""
+    return type("VariedNetwork", (VariedNetwork,), parts)
 
 
 def _callback(make):
@@ -152,57 +146,50 @@ def _cosine():
     return LRScheduler(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=100)
 
 
-# Name to parameters (or what makes them), and to patches of the package.
+# Name to parameters, or what makes them.
 VARIANTS = {
-    BASE: ({}, list),
-    "members 1": ({"n_members": 1}, list),
-    "members 4": ({"n_members": 4}, list),
-    "members 16": ({"n_members": 16}, list),
-    "members 32": ({"n_members": 32}, list),
-    "members adapt each modality": ({}, _own_vector_a_modality),
-    "members start with random signs": ({}, lambda: _members_start(lambda s: (s > 1).to(s) * 2 - 1)),
-    "no masking": ({"masking": None}, list),
-    "masking uniform (default)": ({"masking": "uniform"}, list),
-    "masking regret": ({"masking": "regret"}, list),
-    "mask rate 0.3": ({"mask_rate": 0.3}, list),
-    "one mask rate for all rows": ({}, _one_mask_rate),
-    "warm-up over 20 epochs": ({"mask_warmup": 0.2}, list),
-    "complete rows weigh 1": ({"complete_weight": 1.0}, list),
-    "no entropy term": ({"entropy_weight": 0}, list),
-    "entropy weight 0.2 (default)": ({"entropy_weight": 0.2}, list),
-    "entropy weight 1": ({"entropy_weight": 1.0}, list),
-    "entropy constant": ({}, lambda: _lambda(scale=1.0)),
-    "entropy of the paper": ({}, lambda: _lambda(scale=1.0, weight=1.0, lambda_max=1.0)),
-    "no CEC": ({"cec_weight": 0}, list),
-    "CEC weight 1": ({"cec_weight": 1.0}, list),
-    "CEC with the monotone term": ({"monotone_weight": 1.0}, list),
-    "CEC monotone only": (
-        {},
-        lambda: [patch.object(_objective, "cec_loss", lambda s, e, k, *_: monotone_loss(s, e, k))],
-    ),
-    "stop on the plain loss": ({}, _plain_loss_stops),
-    "stop on complete rows": ({}, lambda: [validated_on_complete_rows()]),
-    "temperature global": ({"temperature": "global"}, list),
-    "no temperature, stop on the plain loss": ({"temperature": None}, list),
-    "constant gate": ({}, _constant_gate),
-    "exponent 0.5": ({"fusion_exponent": 0.5}, list),
-    "exponent 1": ({"fusion_exponent": 1.0}, list),
-    "exponent learned": ({"fusion_exponent": "learned"}, list),
-    "embedding without LayerNorm": ({}, lambda: _embedding(torch.relu)),
-    "embedding linear": ({}, lambda: _embedding(torch.nn.Identity())),
-    "residual block": ({}, _residual_block),
-    "dropout 0.1": ({"dropout": 0.1}, list),
-    "dropout 0.3": ({"dropout": 0.3}, list),
-    "label smoothing 0.1": ({}, lambda: [patch.object(_objective, "prediction_loss", _smoothed)]),
-    "mean of 5 epochs": (_callback(AverageOfEpochs), list),
-    "cosine schedule": (_callback(_cosine), list),
-    "learning rate 5e-4": ({"learning_rate": 5e-4}, list),
-    "learning rate 2e-3": ({"learning_rate": 2e-3}, list),
-    "weight decay 0.1": ({"weight_decay": 0.1}, list),
-    "batch 32": ({"batch_size": 32}, list),
-    "batch 512": ({"batch_size": 512}, list),
-    "width 64": ({"embed_dim": 64, "hidden_dim": 128}, list),
-    "width 256": ({"embed_dim": 256, "hidden_dim": 512}, list),
+    BASE: {},
+    "members 1": {"n_members": 1},
+    "members 4": {"n_members": 4},
+    "members 16": {"n_members": 16},
+    "members 32": {"n_members": 32},
+    "members start with random signs": {"network": RandomSigns},
+    "no masking": {"masking": None},
+    "masking uniform (default)": {"masking": "uniform"},
+    "masking regret": {"masking": "regret"},
+    "mask rate 0.3": {"mask_rate": 0.3},
+    "one mask rate for all rows": {"masking": OneRate()},
+    "warm-up over 20 epochs": _callback(WarmUp),
+    "no entropy term": {"entropy_weight": 0},
+    "entropy weight 0.2 (default)": {"entropy_weight": 0.2},
+    "entropy weight 1": {"entropy_weight": 1.0},
+    "entropy constant": {"entropy_scale": 1.0},
+    "entropy of the paper": {"entropy_scale": 1.0, "entropy_weight": 1.0},
+    "no CEC": {"agreement_weight": 0},
+    "CEC weight 1": {"agreement_weight": 1.0},
+    "CEC with the monotone term": {"monotone_weight": 0.3},
+    "CEC monotone only": {"agreement_weight": 0, "monotone_weight": 0.3},
+    "stop on the plain loss": lambda: {"callbacks": [stop_on("valid_loss")]},
+    "stop on complete rows": lambda: {"callbacks": [stop_on("valid_complete_loss")]},
+    "temperature global": {"temperature": "global"},
+    "no temperature, stop on the plain loss": {"temperature": None},
+    "constant gate": {"network": varied(gate_type=EvenGate)},
+    "embedding without LayerNorm": {"network": varied(embeddings_type=WithoutNorm)},
+    "embedding linear": {"network": varied(embeddings_type=Linear)},
+    "residual block": {"network": varied(fusion_type=ResidualFusion)},
+    "dropout 0.1": {"dropout": 0.1},
+    "dropout 0.3": {"dropout": 0.3},
+    "mean of 5 epochs": _callback(AverageOfEpochs),
+    "cosine schedule": _callback(_cosine),
+    "learning rate 5e-4": {"learning_rate": 5e-4},
+    "learning rate 2e-3": {"learning_rate": 2e-3},
+    "weight decay 0.1": {"weight_decay": 0.1},
+    "batch 32": {"batch_size": 32},
+    "batch 512": {"batch_size": 512},
+    "width 64": {"embed_dim": 64, "hidden_dim": 128},
+    "width 256": {"embed_dim": 256, "hidden_dim": 512},
+    "not standardised": {"scale": None},
+    "gap indicators": {"add_gap_indicator": True},
 }
 
 
@@ -211,19 +198,15 @@ def run(data, seed, variants, results, arguments):
         for name in variants:
             if (data, task.part, name, str(seed)) in results:
                 continue
-            settings, patches = VARIANTS[name]
-            with ExitStack() as stack:
-                for each in patches():
-                    stack.enter_context(each)
-                chosen = settings() if callable(settings) else settings
-                model = AECFClassifier(**{**BEFORE, **chosen})
-                seconds = fit(model, task, seed)
-                shared = {"data": data, "part": task.part, "model": name, "seed": seed, "n_iter": model.n_iter_}
-                shared |= {"fit_seconds": f"{seconds:.2f}", **_gate(model, task.X_test)}
-                rows = []
-                for rate in RATES:
-                    found = at_drop_rate(model, task.X_test, task.y_test, rate, seed)
-                    rows.append({**shared, "drop_rate": rate, **{key: f"{value:.5f}" for key, value in found.items()}})
+            chosen = VARIANTS[name]() if callable(VARIANTS[name]) else VARIANTS[name]
+            model = AECFClassifier(**{**BEFORE, **chosen})
+            seconds = fit(model, task, seed)
+            shared = {"data": data, "part": task.part, "model": name, "seed": seed, "n_iter": model.n_iter_}
+            shared |= {"fit_seconds": f"{seconds:.2f}", **_gate(model, task.X_test)}
+            rows = []
+            for rate in RATES:
+                found = at_drop_rate(model, task.X_test, task.y_test, rate, seed)
+                rows.append({**shared, "drop_rate": rate, **{key: f"{value:.5f}" for key, value in found.items()}})
             results.add([{key: str(value) for key, value in row.items()} for row in rows])
             yield name
 

@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -12,13 +11,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn_aecf.curriculum import draw_subsets, uniform_rates
+from skorch.callbacks import EarlyStopping
+from skorch.utils import noop
 from torch import nn
 
 from sklearn_aecf import AECFClassifier, MultimodalData
-from sklearn_aecf._training import _net
-from sklearn_aecf.losses import prediction_loss, probabilities
-from sklearn_aecf.metrics import drop_modalities
+from sklearn_aecf.compose import drop_modalities
+from sklearn_aecf.losses import multiclass_loss, multilabel_loss
+from sklearn_aecf.masking import draw_subsets
 
 
 class Tabular(ClassifierMixin, BaseEstimator):
@@ -159,7 +159,7 @@ class TorchBaseline(ClassifierMixin, BaseEstimator):
         return self
 
     def _fit(self, X, y, held_out):
-        self.kind_ = "multilabel" if y.ndim == 2 else "multiclass"
+        self.multilabel_ = y.ndim == 2
         self.prior_ = _prior(y)
         self.scalers_ = {name: StandardScaler().fit(X[name][~held_out]) for name in X}
         inputs, present = self._tensors(X)
@@ -170,13 +170,13 @@ class TorchBaseline(ClassifierMixin, BaseEstimator):
         train, valid = (torch.from_numpy(np.flatnonzero(rows)) for rows in (~held_out, held_out))
         # Validated as it is trained: on hidden modalities too where training hides them.
         rates = (0.0, 0.3, 0.5, 0.7) if self.modality_dropout else (0.0,)
-        views = [draw_subsets(present[valid], uniform_rates(present[valid], rate), 1)[:, 0] for rate in rates]
+        views = [draw_subsets(present[valid], rate * present[valid].float(), 1)[:, 0] for rate in rates]
 
         def loss_of(rows, seen):
             logits, extra = self.net_([x[rows] for x in inputs], seen)
-            return prediction_loss(
-                logits, target[rows], self.kind_, None if reported is None else reported[rows]
-            ), extra
+            if reported is None:
+                return multiclass_loss(logits, target[rows]), extra
+            return multilabel_loss(logits, target[rows], reported[rows]), extra
 
         best, waited = (np.inf, None), 0
         for _ in range(100):
@@ -212,23 +212,19 @@ class TorchBaseline(ClassifierMixin, BaseEstimator):
         logits = torch.cat(
             [self.net_([x[rows] for x in inputs], present[rows])[0] for rows in torch.arange(len(X)).split(2048)]
         )
-        found = probabilities(logits, self.kind_).numpy().astype(float)
+        found = (torch.sigmoid(logits) if self.multilabel_ else torch.softmax(logits, dim=1)).numpy().astype(float)
         found[~X.present.any(axis=1)] = self.prior_
         return found
 
 
-def validated_on_complete_rows():
-    """A patch of the package: early stopping looks at the modalities that the rows have, and hides none."""
-    views = _net.evaluation_views
-    return patch.object(_net, "evaluation_views", lambda present: views(present, rates=(0.0,)))
+def stop_on(monitor):
+    """An early stopping that compares another column of the history than `AECFClassifier` does."""
+    return EarlyStopping(monitor=monitor, patience=10, load_best=True, sink=noop)
 
 
-class StoppedOnCompleteRows(AECFClassifier):
-    """Validated on the modalities that the rows have, as a network is that knows nothing of missing ones."""
-
-    def fit(self, X, y, sample_weight=None, *, validation_set=None):
-        with validated_on_complete_rows():
-            return super().fit(X, y, sample_weight, validation_set=validation_set)
+def stopped_on_complete_rows():
+    """Gated fusion validated on what the rows have, as a network is that knows nothing of missing modalities."""
+    return AECFClassifier(temperature=None, callbacks=[stop_on("valid_complete_loss")], **GATED)
 
 
 class NetworkPerSubset(ClassifierMixin, BaseEstimator):
@@ -276,7 +272,7 @@ NETS = [
     {"learning_rate": 1e-3, "dropout": 0.3}, {"learning_rate": 3e-4, "dropout": 0.3},
     {"learning_rate": 1e-3, "dropout": 0.5},
 ]  # fmt: skip
-GATED = {"n_members": 1, "masking": None, "entropy_weight": 0, "cec_weight": 0}
+GATED = {"n_members": 1, "masking": None, "entropy_weight": 0, "agreement_weight": 0}
 
 # Name to (settings to choose from on validation rows, what makes the model of one of them).
 MODELS = {
@@ -284,7 +280,10 @@ MODELS = {
     "AECF, tuned": (NETS, lambda **s: AECFClassifier(**s)),
     "gated fusion": ([{}], lambda: AECFClassifier(temperature=None, **GATED)),
     "gated fusion + temperature": ([{}], lambda: AECFClassifier(**GATED)),
-    "gated fusion, stopped on complete rows": ([{}], lambda: StoppedOnCompleteRows(temperature=None, **GATED)),
+    "gated fusion, stopped on complete rows": (
+        [{}],
+        stopped_on_complete_rows,
+    ),
     "concatenation": (NETS, lambda **s: TorchBaseline(Concatenation, **s)),
     "concatenation + modality dropout": (NETS, lambda **s: TorchBaseline(Concatenation, modality_dropout=0.5, **s)),
     "aecf 0.1.0 layer": (NETS, lambda **s: TorchBaseline(AttentionPool, **s)),

@@ -7,7 +7,8 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 from sklearn.utils.validation import has_fit_parameter
 
-from sklearn_aecf.metrics import drop_modalities, expected_calibration_error, hide
+from sklearn_aecf.compose import drop_modalities, hide
+from sklearn_aecf.metrics import expected_calibration_error
 
 RATES = (0.0, 0.3, 0.5, 0.7)
 DRAWS = 3

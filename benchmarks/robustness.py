@@ -21,7 +21,7 @@ from sklearn.utils.validation import has_fit_parameter
 from tasks import NAMES, tasks
 from tqdm import tqdm
 
-from sklearn_aecf.metrics import drop_modalities
+from sklearn_aecf.compose import drop_modalities
 
 
 def chosen_settings(name, make, candidates, task):

@@ -109,7 +109,7 @@ def prediction(arguments, rows, bars):
         @torch.inference_mode()
         def bare(module=module, inputs=inputs, present=present):
             parts = [
-                torch.sigmoid(module.member_logits(module.embed([x[i : i + 1024] for x in inputs]), p)[0]).mean(dim=0)
+                torch.sigmoid(module([x[i : i + 1024] for x in inputs], p[:, 0])["logits"][0]).mean(dim=0)
                 for i, p in zip(range(0, len(present), 1024), present.split(1024), strict=True)
             ]
             return torch.cat(parts).numpy()
@@ -142,7 +142,7 @@ def backbone(arguments, rows, bars):
     heads = {}
     for name, settings in (("AECF, one member", {"n_members": 1}), ("AECF", {})):
         module = AECFClassifier(max_epochs=1, **UNSTOPPED, **settings).fit(few, y[:200]).net_.module_.eval()
-        heads[name] = lambda x, module=module: module.member_logits(module.embed(x), present)
+        heads[name] = lambda x, module=module: module(x, present[:, 0])["logits"]
     heads["concatenation of equal width"] = ConcatenationHead(module.embeddings, 128, 80).eval()
 
     def seconds_a_row(run, n_rows):

@@ -9,9 +9,10 @@ that lack more and more of the six.
 from pathlib import Path
 
 from sklearn_aecf import AECFClassifier
+from sklearn_aecf.compose import drop_modalities
 from sklearn_aecf.datasets import load_handwritten
 from sklearn_aecf.inspection import DropRateDisplay
-from sklearn_aecf.metrics import drop_modalities, expected_calibration_error
+from sklearn_aecf.metrics import expected_calibration_error
 
 digits = load_handwritten()
 X_train, y_train = digits.data[~digits.is_test], digits.target[~digits.is_test]
@@ -21,7 +22,7 @@ clf = AECFClassifier(random_state=0).fit(X_train, y_train)
 
 # %%
 # For comparison, the same network as a plain gated fusion: one member, nothing hidden in training, no further terms.
-plain = AECFClassifier(n_members=1, masking=None, entropy_weight=0, cec_weight=0, random_state=0)
+plain = AECFClassifier(n_members=1, masking=None, entropy_weight=0, agreement_weight=0, random_state=0)
 plain.fit(X_train, y_train)
 
 # %%

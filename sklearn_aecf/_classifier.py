@@ -341,7 +341,7 @@ class AECFClassifier(
     def _read_rows(self, X, y, sample_weight, validation_set, again):
         """X and y as rows to train and to validate on, with their weights, and a seed."""
         data = self._read(X, reset=not again)
-        self._check_names(data.names)
+        self._check_scale(data.names)
         if again:
             problem, targets = self._problem, self._problem.encode(as_label_array(y))
         else:
@@ -367,16 +367,13 @@ class AECFClassifier(
             self._n_features_out = self.embed_dim
         return *weighed(training, validation, self.class_weight, problem), seed
 
-    def _check_names(self, names):
-        """Refuse encoders and scales of modalities that X has not, before anything is computed."""
-        listed = self.scale if isinstance(self.scale, list) else []
-        for parameter, given in (("encoders", self.encoders or ()), ("scale", listed)):
-            for name in given:
-                if name not in names:
-                    raise ValueError(
-                        f"{parameter} names modality {name!r}, which X lacks{did_you_mean(name, names)} "
-                        f"Modalities: {quoted(names)}."
-                    )
+    def _check_scale(self, names):
+        for name in self.scale if isinstance(self.scale, list) else ():
+            if name not in names:
+                raise ValueError(
+                    f"scale names modality {name!r}, which X lacks{did_you_mean(name, names)} "
+                    f"Modalities: {quoted(names)}."
+                )
 
     def _standardized(self, name):
         """Whether a modality is to be standardised."""

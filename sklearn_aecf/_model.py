@@ -86,8 +86,20 @@ class Model:
         -------
         ndarray of float64, shape (n_rows, n_views, n_outputs)
             Arbitrary where a row has no active modality in a view.
+
+        Raises
+        ------
+        ValueError
+            If an encoder or a network of the user's returns NaN or infinity.
         """
-        return self._collect(data, self._mean_logits, views)
+        logits = self._collect(data, self._mean_logits, views)
+        wrong = ~np.isfinite(logits).all(axis=(1, 2))
+        if wrong.any():
+            raise ValueError(
+                f"The network returns NaN or infinity for {wrong.sum()} of {len(data)} rows (first in row "
+                f"{wrong.argmax()}); look at what its encoders make of the values there."
+            )
+        return logits
 
     def _mean_logits(self, output):
         return self.problem.mean_logits(output["logits"].float(), dim=1).transpose(0, 1)

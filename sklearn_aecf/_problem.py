@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import expit, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
@@ -160,6 +160,13 @@ class Multiclass:
         """Accuracy of predicted classes."""
         return float(accuracy_score(y, predicted, sample_weight=weight))
 
+    def scaled_loss(self, scaled, target):
+        """Cross-entropy of each row of logits, and its derivative with respect to the row's log temperature."""
+        log_p, target = log_softmax(scaled, axis=1), target.astype(np.intp)
+        rows = np.arange(len(target))
+        slope = scaled[rows, target] - (np.exp(log_p) * scaled).sum(axis=1)
+        return -log_p[rows, target], slope
+
     @property
     def label_order(self):
         """What `expected_calibration_error` takes as labels."""
@@ -298,6 +305,14 @@ class Multilabel:
         targets = self.encode(y)
         right = (predicted == targets.encoded) | ~targets.reported
         return float(np.average(right.all(axis=1), weights=weight))
+
+    def scaled_loss(self, scaled, target):
+        """Mean cross-entropy of the reported labels of each row, and its derivative as of `Multiclass`."""
+        reported = (target == 0) | (target == 1)
+        y, n_labels = np.where(reported, target, 0).astype(float), scaled.shape[1]
+        value = np.where(reported, np.logaddexp(0, scaled) - y * scaled, 0).sum(axis=1) / n_labels
+        slope = np.where(reported, (y - expit(scaled)) * scaled, 0).sum(axis=1) / n_labels
+        return value, slope
 
     @property
     def label_order(self):

@@ -2,9 +2,11 @@
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+
+from sklearn_aecf._problem import problem_of
 
 __all__ = ["SubsetTemperature"]
 
@@ -82,12 +84,11 @@ class SubsetTemperature(BaseEstimator):
         weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         absent = (~present).astype(float)
         n_modalities = absent.shape[1] if self.method == "subset" else 0
-        loss = _multilabel_loss if y.ndim == 2 else _multiclass_loss
-        target = y.astype(float) if y.ndim == 2 else y.astype(np.intp)
+        problem = problem_of(y, np.arange(logits.shape[1]))
 
         def objective(theta):
             log_temperature = theta[0] + absent[:, :n_modalities] @ theta[1:]
-            value, slope = loss(logits * np.exp(-log_temperature)[:, None], target)
+            value, slope = problem.scaled_loss(logits * np.exp(-log_temperature)[:, None], y)
             pull = self.prior * theta
             gradient = np.append((weight * slope).sum(), absent[:, :n_modalities].T @ (weight * slope))
             return (weight @ value) + 0.5 * pull @ theta, gradient + pull
@@ -137,20 +138,3 @@ def _checked(logits, present):
     if not np.isfinite(logits).all():
         raise ValueError("logits must be finite. Got NaN or infinity.")
     return logits, present
-
-
-def _multiclass_loss(scaled, target):
-    """Cross-entropy of each row, and its derivative with respect to the row's log temperature."""
-    log_p = log_softmax(scaled, axis=1)
-    rows = np.arange(len(target))
-    slope = scaled[rows, target] - (np.exp(log_p) * scaled).sum(axis=1)
-    return -log_p[rows, target], slope
-
-
-def _multilabel_loss(scaled, target):
-    reported = (target == 0) | (target == 1)
-    y = np.where(reported, target, 0)
-    n_labels = scaled.shape[1]
-    value = np.where(reported, np.logaddexp(0, scaled) - y * scaled, 0).sum(axis=1) / n_labels
-    slope = np.where(reported, (y - expit(scaled)) * scaled, 0).sum(axis=1) / n_labels
-    return value, slope

@@ -1,13 +1,17 @@
-"""Data and forms of X that the tests share."""
+"""Data, forms of X, classifiers and surroundings that the tests share."""
+
+from urllib.error import URLError
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
+from PIL import Image
 from skorch.helper import SliceDict
 
 from sklearn_aecf import AECFClassifier, MultimodalData
-from sklearn_aecf.datasets import make_multimodal_classification
+from sklearn_aecf.datasets import _fetch, make_multimodal_classification
 
 FORMS = ["dict", "MultimodalData", "array", "pandas", "two-level", "polars"]
 # A tiny network, which the default dropout would leave too little of.
@@ -56,9 +60,49 @@ def fitted(data):
     return fast_classifier().fit(*data)
 
 
+@pytest.fixture(scope="session")
+def trained(data):
+    """Like `fitted`, but for long enough to learn something; tests must not change it."""
+    return fast_classifier(max_epochs=30).fit(*data)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def seeded():
+    """The same draws of torch in every test, and its random state as it was afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture
+def vectors(rng):
+    """Ten rows of three numbers, the fifth of them missing."""
+    X = rng.normal(size=(10, 3)).astype(np.float32)
+    X[4] = np.nan
+    return X
+
+
+@pytest.fixture
+def paths(tmp_path, rng):
+    """Five small photographs on disk."""
+    files = []
+    for i in range(5):
+        Image.fromarray(rng.integers(0, 255, (12, 10, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        files.append(str(tmp_path / f"{i}.png"))
+    return files
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise URLError("no network")
+
+    monkeypatch.setattr(_fetch, "urlopen", refuse)
 
 
 def hide(X, name, rows=slice(None)):
@@ -73,3 +117,11 @@ def _no_windows():
     import matplotlib
 
     matplotlib.use("Agg")
+
+
+@pytest.fixture
+def closed_figures():
+    import matplotlib.pyplot as plt
+
+    yield
+    plt.close("all")

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.special import expit, softmax
 from sklearn.base import clone
 
+from sklearn_aecf._problem import Multiclass, Multilabel
 from sklearn_aecf.calibration import SubsetTemperature
 
 
@@ -52,10 +53,8 @@ def test_few_rows_stay_near_one(rng):
 def test_gradient(rng, multilabel):
     from scipy.optimize import check_grad
 
-    from sklearn_aecf.calibration import _multiclass_loss, _multilabel_loss
-
     logits, y, _ = simulated(rng, 0.0, np.zeros(2), n_rows=30, multilabel=multilabel)
-    loss = _multilabel_loss if multilabel else _multiclass_loss
+    loss = (Multilabel if multilabel else Multiclass)(np.arange(4)).scaled_loss
 
     def value(theta):
         return loss(logits * np.exp(-theta), y)[0].sum()

@@ -462,3 +462,36 @@ def test_takes_part_in_scikit_learns_callbacks(data):
     assert len(pickle.dumps(clf.set_callbacks())) > 0
     search = GridSearchCV(fast_classifier(), {"mask_rate": [0.3]}, cv=2).set_callbacks(callback.ProgressBar())
     assert search.fit(X, y).best_score_ > 0
+
+
+def test_subsets_by_name(trained, data):
+    X, _ = data
+    named = trained.predict_proba_subsets(X, [["a", "c"], ["b"]])
+    assert_array_equal(named, trained.predict_proba_subsets(X, [[True, False, True], [False, True, False]]))
+    with pytest.raises(
+        ValueError, match=r"subsets must be an array of bools with 3 columns \(a, b, c\), or lists of these names"
+    ):
+        trained.predict_proba_subsets(X, [[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda X, y: fast_classifier(device="gpu").fit(X, y), "device must be 'auto', 'cpu', 'cuda', 'cuda:1', 'mps' or the like. Got 'gpu'."),
+        (lambda X, y: fast_classifier().fit(X, np.array(["a", 1] * 75, dtype=object)), "y mixes labels of different types (int, str); give all of them one type."),
+    ],
+)  # fmt: skip
+def test_one_sentence(data, call, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        call(*data)
+
+
+@pytest.mark.filterwarnings("ignore:.*no observed modality")
+def test_a_refused_refit_leaves_the_classifier_as_it_was(data):
+    X, y = data
+    clf = fast_classifier().fit(X["a"], y)
+    expected = clf.predict_proba(X["a"])
+    with pytest.raises(ValueError, match="one class only"):
+        clf.fit(np.ones((60, 3)), np.zeros(60))
+    assert clf.n_features_in_ == 6
+    assert_array_equal(clf.predict_proba(X["a"]), expected)

@@ -1,5 +1,6 @@
 """Documentation that runs: README's lines, the examples, and pages that must name what exists."""
 
+import doctest
 import importlib
 import re
 import runpy
@@ -31,6 +32,15 @@ def test_readme_runs(monkeypatch, tmp_path):
     }
     exec(compile("\n".join(blocks), "README.md", "exec"), given)
     plt.close("all")
+
+
+@pytest.mark.filterwarnings("ignore:.*no observed modality")
+@pytest.mark.parametrize("page", ["extending", "paper"])
+def test_guide_runs(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = ROOT / "docs" / "guide" / f"{page}.rst"
+    found = doctest.testfile(str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted > 5 and found.failed == 0
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import fast_classifier
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
 
@@ -70,3 +71,22 @@ def test_weight_zero_is_leaving_out(rng):
     other = fit_statistics(X[25:], np.ones(25, bool), np.ones(25))
     assert_allclose(one.mean, other.mean)
     assert_allclose(one.scale, other.scale)
+
+
+def test_large_mean_in_float32_is_no_constant(rng):
+    time = (1.7e9 + rng.random((300, 1)) * 5000).astype(np.float32)
+    signal = rng.normal(size=(300, 3)).astype(np.float32)
+    y = (signal[:, 0] > 0).astype(int)
+    assert (
+        fast_classifier(max_epochs=40)
+        .fit({"a": np.hstack([time, signal])}, y)
+        .score({"a": np.hstack([time, signal])}, y)
+        > 0.85
+    )
+
+
+def test_huge_values_without_scaling_stay_finite(data):
+    X, y = data
+    spoilt = {name: np.array(array) for name, array in X.items()}
+    spoilt["b"][4, 1] = 1e30
+    assert np.isfinite(fast_classifier(scale=None).fit(spoilt, y).predict_proba(spoilt)).all()

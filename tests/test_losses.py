@@ -15,12 +15,7 @@ from sklearn_aecf._problem import Multiclass, Multilabel
 # The two kinds of target: a problem's methods call the losses of its kind.
 PROBLEMS = {"multiclass": Multiclass(np.arange(4)), "multilabel": Multilabel(np.arange(4))}
 
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 def test_prediction_loss_is_a_row_each():

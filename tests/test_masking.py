@@ -19,12 +19,7 @@ from sklearn_aecf.masking import (
     row_rates,
 )
 
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 def drawn_by(masking, present, weights, entropy, n_draws=3, state=None):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import fast_classifier
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -113,3 +114,24 @@ def test_refused(y, message):
 def test_unknown_class_later():
     with pytest.raises(ValueError, match=r"y has class 'c', which was not among the classes before: \['a', 'b'\]."):
         read_targets(["a", "b"])[0].encode(as_label_array(["a", "c"]))
+
+
+@pytest.mark.parametrize(
+    ("y", "y_valid", "message"),
+    [
+        (lambda y: np.eye(3)[y], lambda y: y, "y has one class per row, but it had one column per label before; give it the same form."),
+        (lambda y: y, lambda y: np.eye(3)[y], "y has one column per label, but it had one class per row before; give it the same form."),
+    ],
+)  # fmt: skip
+def test_validation_targets_of_another_form(data, y, y_valid, message):
+    X, labels = data
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier().fit(X, y(labels), validation_set=(X[:30], y_valid(labels)[:30]))
+
+
+def test_labels_that_validation_rows_do_not_report(data):
+    X, y = data
+    Y = np.eye(3)[y]
+    unreported = Y[:30].copy()
+    unreported[:, 1] = np.nan
+    assert fast_classifier().fit(X, Y, validation_set=[X[:30], unreported]).n_iter_ > 0

@@ -12,6 +12,6 @@ _OURS = tuple(f"{Path(module).parent}/" for module in (Path(__file__).parent, sk
 def warn_caller(message):
     """Warn with the first line that is neither ours nor scikit-learn's."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_back.f_code.co_filename.startswith(_OURS):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, UserWarning, stacklevel=level)

@@ -332,11 +332,30 @@ class MultimodalData(Mapping):
         """
         if not is_frame(frame):
             raise TypeError(f"from_frame needs a DataFrame. Got {type(frame).__name__}.")
-        return cls._from_columns(frame, match_columns(frame, groups, remainder))
+        return cls.from_columns(frame, match_columns(frame, groups, remainder))
 
     @classmethod
-    def _from_columns(cls, frame, columns):
-        """From known column labels, of which the frame may lack some: these are missing values."""
+    def from_columns(cls, frame, columns):
+        """Build from a DataFrame and known labels, of which it may lack some: these are missing values.
+
+        Parameters
+        ----------
+        frame : DataFrame
+        columns : dict of str to list
+            Labels of the columns of each modality, without patterns.
+
+        Returns
+        -------
+        MultimodalData
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sklearn_aecf import MultimodalData
+        >>> frame = pd.DataFrame({"na": [140.0, 138.0]})
+        >>> MultimodalData.from_columns(frame, {"labs": ["na", "k"], "notes": ["note"]}).present.tolist()
+        [[True, False], [True, False]]
+        """
         arrays = {name: columns_to_array(frame, labels) for name, labels in columns.items()}
         feature_names = {
             name: tuple(str(label[-1] if isinstance(label, tuple) else label) for label in labels)

@@ -57,6 +57,9 @@ class _Form:
     modalities : dict of str to columns, or None
     """
 
+    # Whether columns are chosen by their labels.
+    by_label = False
+
     def __init__(self, X, modalities=None):
         self.X, self.modalities = X, modalities
 
@@ -64,6 +67,10 @@ class _Form:
     def is_plain_table(self):
         """Whether X is one table of features, which scikit-learn's own checks can read."""
         return False
+
+    def labels(self):
+        """Labels of the columns of each modality, where X is a DataFrame; else None."""
+        return None
 
     def rows(self, index):
         """Some rows of X."""
@@ -73,10 +80,14 @@ class _Form:
 class MappingForm(_Form):
     """A dict, `MultimodalData` or `SliceDict`: a modality an entry."""
 
+    def as_container(self, labels=None):
+        """X as `MultimodalData`."""
+        return self.X if isinstance(self.X, MultimodalData) else MultimodalData(self.X)
+
     @property
     def container(self):
         """X as `MultimodalData`."""
-        return self.X if isinstance(self.X, MultimodalData) else MultimodalData(self.X)
+        return self.as_container()
 
     def read(self, spec=None):
         """The modalities as they are, and the names of those features that came with any; see `_ColumnsForm.read`."""
@@ -195,6 +206,10 @@ class ArrayForm(_ColumnsForm):
         groups = resolve_positions(modalities, X.shape[1])
         return {name: X[:, as_slice(positions)] for name, positions in groups.items()}, None, None
 
+    def as_container(self, labels=None):
+        """X as `MultimodalData`."""
+        return MultimodalData.from_array(self.X, self.modalities)
+
     def _resolved(self):
         return resolve_positions(self.modalities, np.asarray(self.X).shape[1])
 
@@ -221,6 +236,8 @@ class ArrayForm(_ColumnsForm):
 
 class _FrameForm(_ColumnsForm):
     """A DataFrame."""
+
+    by_label = True
 
     @property
     def is_plain_table(self):
@@ -257,6 +274,14 @@ class _FrameForm(_ColumnsForm):
             first = next(iter(labels.values()))[0]
             raise ValueError(f"X has none of the columns of any modality; expected columns such as {first!r}.")
         return parts, {name: tuple(wanted) for name, wanted in labels.items()}, None
+
+    def labels(self):
+        """Labels of the columns of each modality; the others are left out."""
+        return match_columns(self.X, self.modalities, "drop")
+
+    def as_container(self, labels=None):
+        """X as `MultimodalData`, text included; columns of `labels` that it lacks are missing values."""
+        return MultimodalData.from_columns(self.X, self.labels() if labels is None else labels)
 
     def _labels(self):
         """Columns of each modality at fit, all of which the frame must have."""

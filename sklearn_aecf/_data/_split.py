@@ -101,6 +101,12 @@ def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier
         One sentence that names the modality, what was expected, what came and what to do.
     """
     parts, labels, features = form_of(X, modalities).read(spec)
+    for name in raw if spec is None else ():
+        if name not in parts:
+            raise ValueError(
+                f"encoders names modality {name!r}, which X lacks{did_you_mean(name, parts)} "
+                f"Modalities: {quoted(parts)}."
+            )
     arrays, masks = {}, {}
     for name, part in parts.items():
         read = as_encodable if name in raw else as_table

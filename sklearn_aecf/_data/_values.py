@@ -246,8 +246,8 @@ def as_encodable(array, name):
         return _stacked(array, name)
     if array.dtype.kind not in "biuf":
         raise ValueError(
-            f"Modality {name!r} must hold numbers for its encoder. Got {array.dtype}; turn text into codes of tokens "
-            "first."
+            f"Modality {name!r} must hold numbers for its encoder. Got {array.ravel()[:1].tolist()[0]!r}; turn text "
+            "into codes of tokens first."
         )
     return plain(array), ~missing_rows(array) if np.ma.isMaskedArray(array) else None
 

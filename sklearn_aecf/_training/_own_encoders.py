@@ -2,9 +2,11 @@
 
 import copy
 
+import numpy as np
 import torch
 from torch import nn
 
+from sklearn_aecf._data import CHUNK_ROWS
 from sklearn_aecf.nn import OwnEncoder
 from sklearn_aecf.nn._encoders import as_encoder_input
 
@@ -39,10 +41,22 @@ def own_encoders(encoders, inputs, labelled, embed_dim):
         name = labelled.data.names[m]
         if name in encoders:
             module = _module_of(encoders[name], name)
-            rows = labelled.rows[labelled.data.present[labelled.rows, m]][:N_TRIED]
-            example = inputs.tensors(labelled.data, rows)[position]
+            example = inputs.tensors(labelled.data, _rows_to_try(labelled, m))[position]
             made[position] = OwnEncoder(module, _width(module, example, name), embed_dim)
     return made
+
+
+def _rows_to_try(labelled, m):
+    """The first rows with modality `m`, and one of those with NaN inside, which an encoder may not be ready for."""
+    having = labelled.rows[labelled.data.present[labelled.rows, m]]
+    array = labelled.data.arrays[m]
+    if array.dtype.kind == "f":
+        for start in range(0, len(having), CHUNK_ROWS):
+            chunk = having[start : start + CHUNK_ROWS]
+            gaps = np.isnan(array[chunk].reshape(len(chunk), -1)).any(axis=1)
+            if gaps.any():
+                return np.unique(np.append(having[: N_TRIED - 1], chunk[gaps.argmax()]))
+    return having[:N_TRIED]
 
 
 def _module_of(encoder, name):

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from sklearn_aecf.nn._runtime import choose_device
+
 # Where the features are in the output of a Hugging Face model or a sentence-transformers one; the first that is there.
 OUTPUTS = ("image_embeds", "text_embeds", "sentence_embedding", "pooler_output", "last_hidden_state")
 
@@ -19,20 +21,10 @@ _ONE_AT_A_TIME = threading.RLock()
 
 def encoder_device(module: nn.Module, device: str) -> torch.device:
     """Where a module computes: ``"auto"`` is the accelerator that its weights are on, then cuda, then mps, then cpu."""
-    if device != "auto":
-        try:
-            chosen = torch.device(device)
-        except RuntimeError:
-            raise ValueError(
-                f"device must be 'auto', 'cpu', 'cuda', 'cuda:1', 'mps' or the like. Got {device!r}."
-            ) from None
-    else:
-        places = (tensor.device for tensor in module.parameters() if tensor.device.type not in ("cpu", "meta"))
-        chosen = next(places, None)
-        if chosen is None:
-            chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-            if chosen.type == "cpu" and torch.backends.mps.is_available():
-                chosen = torch.device("mps")
+    places = (tensor.device for tensor in module.parameters() if tensor.device.type not in ("cpu", "meta"))
+    chosen = next(places, None) if device == "auto" else None
+    if chosen is None:
+        chosen = torch.device(choose_device(device))
     try:
         torch.empty(0, device=chosen).cpu()
     except (RuntimeError, AssertionError) as error:

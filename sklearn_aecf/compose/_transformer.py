@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_aecf._data import MultimodalData, checked_name, in_fitted_order, match_columns, missing_rows, plain
+from sklearn_aecf._data import MultimodalData, checked_name, form_of, in_fitted_order, missing_rows, plain
 
 
 class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None):
@@ -178,10 +178,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         self._inputs_of = {name: {m: data.feature_names(m) for m in inputs} for name, inputs in kept}
         self._widths = {name: _width(part) for (name, _), (_, part, _) in zip(kept, results, strict=True)}
         self.modality_names_out_ = [name for name, _ in kept]
-        if hasattr(X, "columns") and not isinstance(X, Mapping):
-            self._columns = match_columns(X, self.modalities, "drop")
-        elif hasattr(self, "_columns"):
-            del self._columns  # of an earlier fit
+        self._columns = form_of(X, self.modalities).labels()
         return self._assembled([(part, rows) for _, part, rows in results], data)
 
     def transform(self, X):
@@ -282,13 +279,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         return [(name, (name,), "passthrough") for name in rest]
 
     def _read(self, X, fitted=True):
-        if isinstance(X, Mapping):
-            return X if isinstance(X, MultimodalData) else MultimodalData(X)
-        if not hasattr(X, "columns"):
-            return MultimodalData.from_array(X, self.modalities)
-        if fitted and hasattr(self, "_columns"):
-            return MultimodalData._from_columns(X, self._columns)
-        return MultimodalData.from_frame(X, self.modalities, remainder="drop")
+        return form_of(X, self.modalities).as_container(self._columns if fitted else None)
 
     def _sk_visual_block_(self):
         named = self._named_transformers
@@ -349,8 +340,8 @@ def _transform_one(name, given, transformer, width):
 
 
 def _passed(values, rows):
-    """What passes through: of tables the rows that have it, of pictures and the like all, with their shape."""
-    if values.ndim > 2:
+    """What passes through: the modality as it is, but for text, a column, and for what lacks a part of a merger."""
+    if values.ndim > 1 and np.array_equal(missing_rows(values), ~rows):
         return values, np.ones(len(values), dtype=bool)
     return plain(values)[rows].reshape(rows.sum(), -1), rows
 

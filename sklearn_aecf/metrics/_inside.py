@@ -17,7 +17,7 @@ def modalities_of(estimator, X, modalities=None):
     owner = _owner_of_groups(estimator)
     # Positions mean the columns of the frame that was fitted, whose order this one need not have.
     labels = getattr(getattr(owner, "_spec", None), "labels", None)
-    if labels is not None and hasattr(X, "columns"):
+    if labels is not None and form_of(X).by_label:
         return {name: list(columns) for name, columns in labels.items()}
     return getattr(owner, "modalities", None)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from conftest import FORMS, in_form
+from conftest import FORMS, fast_classifier, in_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -226,3 +226,40 @@ def test_tensors_and_lists():
     read = split_modalities({"t": torch.ones(2, 3), "l": [[1, 2], [3, 4]]})
     assert read.widths == (3, 2)
     assert split_modalities(torch.ones(2, 3)).widths == (3,)
+
+
+def test_columns_of_frames_in_a_dict_are_matched_by_name(data):
+    X, y = data
+    frames = {name: pd.DataFrame(X[name], columns=[f"{name}{i}" for i in range(X[name].shape[1])]) for name in X}
+    clf = fast_classifier().fit(frames, y)
+    turned = {name: frame[frame.columns[::-1]] for name, frame in frames.items()}
+    assert_array_equal(clf.predict_proba(turned), clf.predict_proba(frames))
+    assert_array_equal(clf.predict_proba(MultimodalData(turned)), clf.predict_proba(frames))
+    other = {**frames, "b": frames["b"].rename(columns={"b0": "bb0"})}
+    message = "Modality 'b' has a feature 'bb0' that it lacked at fit; did you mean 'b0'? Fitted features: 'b0', 'b1', 'b2', 'b3'."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        clf.predict(other)
+
+
+@pytest.mark.parametrize("value", [np.finfo(float).min, 1e300, 1e160])
+def test_codes_for_no_value_are_refused_before_training(data, value):
+    X, y = data
+    spoilt = {name: np.array(array) for name, array in X.items()}
+    spoilt["b"][4, 1] = value
+    with pytest.raises(
+        ValueError, match="Modality 'b' contains .*, too large to compute with; replace codes for unknown"
+    ):
+        fast_classifier().fit(spoilt, y)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "message"),
+    [
+        ({"a": "zz_*"}, "No column matches 'zz_*', given for modality 'a'. Columns: 'p', 'q', 'p'."),
+        ({"a": ["p"]}, "Column 'p' of modality 'a' occurs 2 times in the frame; rename the duplicates."),
+    ],
+)
+def test_groups_that_match_nothing_or_too_much(modalities, message):
+    frame = pd.DataFrame(np.zeros((20, 3)), columns=list("pqp"))
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier(modalities=modalities).fit(frame, np.arange(20) % 2)

@@ -1,4 +1,4 @@
-"""A transformer per modality, and modalities hidden on purpose."""
+"""A transformer per modality."""
 
 import pickle
 import re
@@ -12,17 +12,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_aecf import MultimodalData
-from sklearn_aecf.compose import ModalityDropout, ModalityTransformer
-from sklearn_aecf.metrics import drop_modalities
+from sklearn_aecf.compose import ModalityTransformer
 
 
 class TestModalityTransformer:
@@ -198,50 +196,31 @@ class TestModalityTransformer:
         assert np.isfinite(out["a"][X.present[:, 0]]).all()
 
 
-class TestModalityDropout:
-    @pytest.mark.parametrize(
-        ("when", "at_fit", "at_transform"), [("fit", True, False), ("transform", False, True), ("both", True, True)]
-    )
-    def test_when(self, data, when, at_fit, at_transform):
-        X, y = data
-        dropout = ModalityDropout(0.5, when=when, random_state=0)
-        hidden = drop_modalities(X, 0.5, random_state=0)
-        assert dropout.fit_transform(X, y) == (hidden if at_fit else X)
-        assert dropout.fit(X).transform(X) == (hidden if at_transform else X)
+def test_text_behind_a_step_that_passes_through():
+    X = {"t": np.array(["a b", "b c", "c a"], dtype=object)}
+    steps = Pipeline([("nothing", "passthrough"), ("words", TfidfVectorizer(token_pattern=r"\w"))])
+    assert ModalityTransformer({"t": steps}).fit_transform(X)["t"].shape == (3, 3)
 
-    @pytest.mark.parametrize("form", FORMS)
-    def test_augment_every_form(self, data, form):
-        X, y = data
-        given, modalities = in_form(X, form)
-        more, y_more = ModalityDropout(0.5, modalities=modalities, random_state=0).augment(given, y, n_copies=2)
-        assert type(more) is type(given)
-        assert_array_equal(y_more, np.tile(y, 3))
-        values = np.column_stack(list(more.values())) if isinstance(more, dict) else np.asarray(more, dtype=float)
-        assert_array_equal(values[:150], np.asarray(X))
-        assert np.isnan(values[150:]).mean() > np.isnan(values[:150]).mean() + 0.15
 
-    def test_makes_boosting_robust(self, data):
-        X, y = data
-        hidden = drop_modalities(X, 0.6, random_state=1)
-        more, y_more = ModalityDropout(0.6, random_state=0).augment(X, y, n_copies=3)
-        boosting = HistGradientBoostingClassifier(max_iter=20, random_state=0)
-        plain = clone(boosting).fit(np.asarray(X), y).score(np.asarray(hidden), y)
-        assert boosting.fit(np.asarray(more), y_more).score(np.asarray(hidden), y) > plain
+def test_positions_on_a_frame_in_a_transformer(data):
+    frame = pd.DataFrame(np.asarray(data[0]))
+    out = ModalityTransformer({}, modalities={"a": slice(0, 6), "b": [6, 7]}).fit_transform(frame)
+    assert out.shape == (150, 8)
 
-    def test_in_a_pipeline(self, data):
-        X, y = data
-        pipeline = make_pipeline(ModalityDropout(0.3, random_state=0), fast_classifier())
-        assert pipeline.fit(X, y).predict_proba(X).shape == (150, 3)
-        assert pickle.loads(pickle.dumps(pipeline)).predict_proba(X).shape == (150, 3)
 
-    @pytest.mark.parametrize(
-        ("call", "message"),
-        [
-            (lambda X, y: ModalityDropout(when="never").fit(X), "when must be 'fit', 'transform' or 'both'. Got 'never'."),
-            (lambda X, y: ModalityDropout(2).fit_transform(X), "rate must be a probability in [0, 1]. Got 2."),
-            (lambda X, y: ModalityDropout().augment(X, y, n_copies=0), "n_copies must be at least 1. Got 0."),
-        ],
-    )  # fmt: skip
-    def test_refused(self, data, call, message):
-        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            call(*data)
+def test_a_refused_refit_leaves_the_transformer_as_it_was():
+    frame = pd.DataFrame({"p": [1.0, 2.0], "q": [1.0, 2.0], "r": [1.0, 2.0]})
+    transformer = ModalityTransformer({"m": StandardScaler()}, modalities={"m": ["p", "q"], "n": ["r"]}).fit(frame)
+    with pytest.raises(ValueError, match="No column matches 'r'"):
+        transformer.fit(frame[["p", "q"]])
+    assert transformer.transform(frame[["p", "q"]]).shape == (2, 3)
+
+
+def test_transformer_matches_columns_by_name_and_checks_widths(data):
+    X, _ = data
+    frames = {name: pd.DataFrame(X[name], columns=[f"{name}{i}" for i in range(X[name].shape[1])]) for name in X}
+    transformer = ModalityTransformer({"a": StandardScaler()}).fit(frames)
+    turned = {name: frame[frame.columns[::-1]] for name, frame in frames.items()}
+    assert transformer.transform(turned) == transformer.transform(frames)
+    with pytest.raises(ValueError, match="^Modality 'b' has 2 features, but ModalityTransformer was fitted with 4.$"):
+        transformer.transform({"b": X["b"][:, :2]})

@@ -10,13 +10,7 @@ from sklearn_aecf._training._objective import AECFObjective
 from sklearn_aecf.masking import UniformMasking
 from sklearn_aecf.nn import AECFNetwork
 
-
-@pytest.fixture(autouse=True)
-def seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
+pytestmark = pytest.mark.usefixtures("seeded")
 
 PRESENT = torch.tensor([[True, True], [True, True], [True, False]])
 INPUTS = [torch.linspace(-1, 1, 9).view(3, 3), torch.linspace(1, -1, 6).view(3, 2)]
