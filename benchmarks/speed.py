@@ -143,7 +143,7 @@ def backbone(arguments, rows, bars):
     for name, settings in (("AECF, one member", {"n_members": 1}), ("AECF", {})):
         module = AECFClassifier(max_epochs=1, **UNSTOPPED, **settings).fit(few, y[:200]).net_.module_.eval()
         heads[name] = lambda x, module=module: module(x, present[:, 0])["logits"]
-    heads["concatenation of equal width"] = ConcatenationHead(module.embeddings, 128, 80).eval()
+    heads["concatenation of equal width"] = ConcatenationHead(module.encoders.embeddings, 128, 80).eval()
 
     def seconds_a_row(run, n_rows):
         with torch.inference_mode():

@@ -512,7 +512,8 @@ class AECFClassifier(
             temperature=self.temperature_,
             device=self.net_.device,
             precision=self.precision,
-            row_width=self.n_members * self.embed_dim,
+            encoder_width=self.hidden_dim * len(self._inputs.active),
+            head_width=self.n_members * self.embed_dim,
         )
 
     def predict_proba(self, X):

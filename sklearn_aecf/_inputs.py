@@ -95,13 +95,12 @@ def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indic
     return ModalityStatistics(mean, scale, np.flatnonzero(gaps) if gap_indicator else np.zeros(0, dtype=np.intp))
 
 
-def prepare(chunk, present, statistics, *, standardize=True, out=None):
-    """Network inputs of some rows: float32, standardised, 0 in gaps and in rows without the modality.
+def prepare(chunk, statistics, *, standardize=True, out=None):
+    """Network inputs of rows that have the modality: float32, standardised, 0 in gaps.
 
     Parameters
     ----------
     chunk : ndarray of shape (n_rows, n_features)
-    present : ndarray of bool, shape (n_rows,)
     statistics : ModalityStatistics
     standardize : bool
         False keeps the values; gaps then become the training mean.
@@ -116,9 +115,6 @@ def prepare(chunk, present, statistics, *, standardize=True, out=None):
     if out is None:
         out = np.empty((n_rows, statistics.n_inputs), dtype=np.float32)
     values = out[:, :n_features]
-    if chunk.shape[1] == 0:
-        out[:] = 0
-        return out
     # The statistics have float64's precision, so a large mean under a small spread keeps its digits.
     with np.errstate(invalid="ignore", over="ignore"):
         if not standardize:
@@ -141,8 +137,6 @@ def prepare(chunk, present, statistics, *, standardize=True, out=None):
             out[:, n_features:] = missing[:, statistics.gaps]
     elif statistics.gaps.size:
         out[:, n_features:] = 0
-    if not present.all():
-        out[~present] = 0
     return out
 
 
@@ -166,9 +160,9 @@ class TableInput:
         """Shape of a row's input."""
         return (self.statistics.n_inputs,)
 
-    def fill(self, values, present, out):
-        """Write the inputs of some rows into a float32 array."""
-        prepare(values, present, self.statistics, standardize=self.standardize, out=out)
+    def fill(self, values, out):
+        """Write the inputs of rows that have the modality into a float32 array."""
+        prepare(values, self.statistics, standardize=self.standardize, out=out)
 
 
 @dataclass(frozen=True)
@@ -188,14 +182,13 @@ class RawInput:
     dtype: torch.dtype
     statistics: ModalityStatistics | None = None
 
-    def fill(self, values, present, out):
-        """Write the inputs of some rows into an array of the input's dtype."""
+    def fill(self, values, out):
+        """Write the inputs of rows that have the modality into an array of the input's dtype."""
         if self.statistics is not None:
-            prepare(values.reshape(len(values), -1), present, self.statistics, out=out.reshape(len(out), -1))
-            return
-        # Codes of categories come as floats where NaN marked some as missing.
-        known = values if present.all() else np.where(present.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
-        np.copyto(out, known, casting="unsafe")
+            prepare(values.reshape(len(values), -1), self.statistics, out=out.reshape(len(out), -1))
+        else:
+            # Codes of categories come as floats where NaN marks some as missing.
+            np.copyto(out, values, casting="unsafe")
 
 
 @dataclass(frozen=True)
@@ -267,13 +260,18 @@ class NetworkInputs:
         for m, part, x in zip(self.active, self.parts, out, strict=True):
             present = data.present[rows, m]
             target = x[: len(present)]
-            if not present.any():
-                target.zero_()
-            elif x.device.type == "cpu":
-                part.fill(np.asarray(data.arrays[m][rows]), present, target.numpy())
+            staged = target if x.device.type == "cpu" else torch.empty(target.shape, dtype=target.dtype)
+            values = np.asarray(data.arrays[m][rows])
+            if present.all():
+                part.fill(values, staged.numpy())
             else:
-                staged = torch.empty(target.shape, dtype=target.dtype)
-                part.fill(np.asarray(data.arrays[m][rows]), present, staged.numpy())
+                # Rows without the modality are not worth preparing.
+                staged.zero_()
+                having = torch.empty(int(present.sum()), *part.shape, dtype=part.dtype)
+                if len(having):
+                    part.fill(values[present], having.numpy())
+                    staged.numpy()[present] = having.numpy()
+            if staged is not target:
                 target.copy_(staged)
 
     def tensors(self, data: Modalities, rows, device="cpu", pin=False) -> list[Tensor]:

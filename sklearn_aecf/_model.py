@@ -39,8 +39,9 @@ class Model:
     temperature : SubsetTemperature or None
     device : str
     precision : {"float32", "bfloat16"}
-    row_width : int
-        Activations a row and view: decides how many rows are computed together.
+    encoder_width, head_width : int
+        Activations a row in the encoders, and a row and view in the heads: they decide how many rows are computed
+        together.
     """
 
     network: nn.Module
@@ -50,7 +51,8 @@ class Model:
     temperature: SubsetTemperature | None = None
     device: str = "cpu"
     precision: str = "float32"
-    row_width: int = 1024
+    encoder_width: int = 1024
+    head_width: int = 1024
 
     def observed(self, data: Modalities):
         """Rows with at least one modality that the network has a part for."""
@@ -153,7 +155,7 @@ class Model:
         return collected
 
     def _rows_together(self, n_views):
-        n_rows = CACHED // (n_views * self.row_width) // BLOCK_ROWS * BLOCK_ROWS
+        n_rows = CACHED // (self.encoder_width + n_views * self.head_width) // BLOCK_ROWS * BLOCK_ROWS
         return min(MAX_ROWS, max(BLOCK_ROWS, n_rows))
 
     def _flags(self, flags, n_rows):

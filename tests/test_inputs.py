@@ -6,7 +6,10 @@ from conftest import fast_classifier
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_aecf._inputs import CLIP, fit_statistics, prepare
+from sklearn_aecf._data import split_modalities
+from sklearn_aecf._inputs import CLIP, NetworkInputs, fit_statistics, prepare
+from sklearn_aecf._problem import read_targets
+from sklearn_aecf._rows import LabelledRows
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64])
@@ -25,23 +28,22 @@ def test_large_mean_keeps_its_digits(rng):
     X = 1e9 + rng.normal(size=(3000, 2))
     present = np.ones(3000, bool)
     statistics = fit_statistics(X, present, np.ones(3000))
-    ready = prepare(X, present, statistics)
+    ready = prepare(X[present], statistics)
     assert_allclose(ready.mean(axis=0), 0, atol=1e-4)
     assert_allclose(ready.std(axis=0), 1, rtol=1e-3)
 
 
-def test_gaps_are_the_mean_and_absent_rows_zero():
+def test_gaps_are_the_mean():
     X = np.array([[1.0, 2.0], [3.0, np.nan], [np.nan, np.nan], [5.0, 4.0]])
     present = np.array([True, True, False, True])
     statistics = fit_statistics(X, present, np.ones(4), gap_indicator=True)
     assert_array_equal(statistics.gaps, [1])
-    ready = prepare(X, present, statistics)
+    ready = prepare(X[present], statistics)
     assert ready.dtype == np.float32
-    assert_array_equal(ready[2], 0)
     assert ready[1, 1] == 0
-    assert_array_equal(ready[:, 2], [0, 1, 0, 0])
+    assert_array_equal(ready[:, 2], [0, 1, 0])
     plain = fit_statistics(X, present, np.ones(4), standardize=False)
-    assert_allclose(prepare(X, present, plain, standardize=False), [[1, 2], [3, 3], [0, 0], [5, 4]])
+    assert_allclose(prepare(X[present], plain, standardize=False), [[1, 2], [3, 3], [5, 4]])
 
 
 def test_constant_features_and_outliers():
@@ -50,7 +52,7 @@ def test_constant_features_and_outliers():
     statistics = fit_statistics(X, present, np.ones(100))
     assert statistics.scale[0] == 1
     X[0, 1] = 1e300
-    assert prepare(X, present, statistics)[0, 1] == CLIP
+    assert prepare(X[present], statistics)[0, 1] == CLIP
 
 
 def test_what_is_absent_never_counts(rng):
@@ -60,7 +62,7 @@ def test_what_is_absent_never_counts(rng):
     for garbage in (0, 1e30, np.inf, np.nan):
         filled = np.where(present[:, None], X, garbage)
         statistics = fit_statistics(filled, present, np.ones(50))
-        results.append(prepare(filled, present, statistics))
+        results.append(prepare(filled[present], statistics))
     for other in results[1:]:
         assert_array_equal(results[0], other)
 
@@ -90,3 +92,12 @@ def test_huge_values_without_scaling_stay_finite(data):
     spoilt = {name: np.array(array) for name, array in X.items()}
     spoilt["b"][4, 1] = 1e30
     assert np.isfinite(fast_classifier(scale=None).fit(spoilt, y).predict_proba(spoilt)).all()
+
+
+def test_absent_rows_are_zero_and_cost_nothing(data):
+    X, y = data
+    _, targets = read_targets(y)
+    labelled = LabelledRows(split_modalities(X), targets, np.ones(150), np.arange(150))
+    inputs = NetworkInputs.fit(labelled, standardized=lambda name: True, gap_indicator=False)
+    for m, x in enumerate(inputs.tensors(labelled.data, np.arange(150))):
+        assert (x[~X.present[:, m]] == 0).all() and (x[X.present[:, m]] != 0).any(dim=1).all()

@@ -196,8 +196,8 @@ class AECFObjective(nn.Module):
         if self.entropy_weight > 0:
             found["entropy_coefficient"] = outcome.coefficient
         if self.masking is not None:
-            kept = outcome.output["subsets"].float().mean(dim=1).sum(dim=1)
-            found["hidden_share"] = 1 - kept / outcome.present.sum(dim=1)
+            subsets = outcome.output["subsets"]
+            found["hidden_share"] = 1 - subsets.sum(dim=(1, 2)) / (subsets.shape[1] * outcome.present.sum(dim=1))
         return found
 
     @staticmethod

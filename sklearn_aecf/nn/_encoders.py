@@ -48,7 +48,7 @@ class ModalityEmbeddings(nn.Module):
     def phi(self, hidden: Tensor) -> Tensor:
         """Normalisation, ReLU and dropout of hidden values of shape (m, b, h)."""
         normalised = nn.functional.layer_norm(hidden, (self.hidden_dim,))
-        return self.dropout(torch.relu(torch.addcmul(self.norm_bias, normalised, self.norm_weight)))
+        return self.dropout(torch.addcmul(self.norm_bias, normalised, self.norm_weight).relu_())
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
         """Embeddings (b, m, d) of finite inputs, each of shape (b, f_m)."""
@@ -138,8 +138,11 @@ class ModalityEncoders(nn.Module):
         """Embeddings (b, m, d) of inputs, each of shape (b, ...), of rows with the modalities `present` (b, m)."""
         parts: dict[int, Tensor] = {}
         if self.embeddings is not None:
-            # What stands in absent rows, NaN included, must not reach the gradient of the weights.
-            embedded = self.embeddings([inputs[m].masked_fill(~present[:, m, None], 0) for m in self.shared])
+            shared = [inputs[m] for m in self.shared]
+            if present.device.type != "cpu" or torch.compiler.is_compiling() or not present.all():
+                # What stands in absent rows, NaN included, must not reach the gradient of the weights.
+                shared = [x.masked_fill(~present[:, m, None], 0) for m, x in zip(self.shared, shared, strict=True)]
+            embedded = self.embeddings(shared)
             if not self.own:
                 return embedded
             parts.update(zip(self.shared, embedded.unbind(dim=1), strict=True))

@@ -50,7 +50,7 @@ class MemberHeads(nn.Module):
     def activate(self, fused: Tensor) -> Tensor:
         """What the heads see before dropout, shape (..., k, d), of fused embeddings (..., k, d) or (..., 1, d)."""
         adapted = fused if self.n_members == 1 else torch.addcmul(self.bias, fused, self.scale)
-        return torch.relu(self.norm(adapted))
+        return self.norm(adapted).relu_()
 
     def read_out(self, activations: Tensor) -> Tensor:
         """Logits (k, b, c) of activations (b, k, d)."""
