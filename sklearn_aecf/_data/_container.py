@@ -75,16 +75,7 @@ class MultimodalData(Mapping):
                 f"MultimodalData needs a dict of arrays, one per modality. Got {type(data).__name__}; "
                 "for a DataFrame use MultimodalData.from_frame(frame, groups)."
             )
-        if len(data.keys()) == 0:
-            raise ValueError("X is an empty dict; give at least one modality, e.g. {'image': array}.")
-        arrays, known = {}, dict(getattr(data, "known_feature_names", {}))
-        for name in data.keys():  # noqa: SIM118, a SliceDict iterates over something else in other versions
-            if not isinstance(name, str):
-                raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
-            value = data[name]
-            arrays[name] = None if value is None else as_array(value, name)
-            if is_frame(value):
-                known[name] = tuple(map(str, frame_columns(value)))
+        arrays, known = read_mapping(data)
         for name, flags in (present or {}).items():
             _refuse_unknown("present", name, arrays)
             arrays[name] = row_masked(arrays[name], flags, name)
@@ -422,6 +413,31 @@ class MultimodalData(Mapping):
             for (name, array), share in zip(self.items(), shares, strict=True)
         ]
         return f"MultimodalData({len(self)} rows; {'; '.join(parts)})"
+
+
+def read_mapping(data):
+    """Arrays of a mapping by name, None where a modality is None, and the names of features that came with any.
+
+    Parameters
+    ----------
+    data : dict, MultimodalData or SliceDict
+
+    Returns
+    -------
+    arrays : dict of str to ndarray or None
+    feature_names : dict of str to tuple of str
+    """
+    if len(data.keys()) == 0:
+        raise ValueError("X is an empty dict; give at least one modality, e.g. {'image': array}.")
+    arrays, feature_names = {}, dict(getattr(data, "known_feature_names", {}))
+    for name in data.keys():  # noqa: SIM118, a SliceDict iterates over its keys only by accident
+        if not isinstance(name, str):
+            raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
+        value = data[name]
+        arrays[name] = None if value is None else as_array(value, name)
+        if is_frame(value):
+            feature_names[name] = tuple(map(str, frame_columns(value)))
+    return arrays, feature_names
 
 
 def _refuse_unknown(parameter, name, arrays):

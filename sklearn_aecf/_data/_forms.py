@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
 
-from sklearn_aecf._data._container import MultimodalData
+from sklearn_aecf._data._container import MultimodalData, read_mapping
 from sklearn_aecf._data._groups import as_slice, has_two_levels, match_columns, resolve_labels, resolve_positions
 from sklearn_aecf._data._values import (
     as_array,
@@ -90,18 +90,9 @@ class MappingForm(_Form):
         return self.as_container()
 
     def read(self, spec=None):
-        """The modalities as they are, and the names of those features that came with any; see `_ColumnsForm.read`."""
-        X = self.X
-        if len(X.keys()) == 0:
-            raise ValueError("X is an empty dict; give at least one modality, e.g. {'image': array}.")
-        parts, features = {}, dict(getattr(X, "known_feature_names", {}))
-        for name in X.keys():  # noqa: SIM118, a SliceDict iterates over its keys only by accident
-            if not isinstance(name, str):
-                raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
-            parts[name] = None if X[name] is None else as_array(X[name], name)
-            if is_frame(X[name]):
-                features[name] = tuple(map(str, frame_columns(X[name])))
-        return parts, None, features
+        """The modalities as they are, and the names of those features that came with any; see `ArrayForm.read`."""
+        arrays, feature_names = read_mapping(self.X)
+        return arrays, None, feature_names
 
     def presence(self):
         """Names of the modalities, and which row has which."""

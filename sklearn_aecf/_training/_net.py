@@ -1,5 +1,7 @@
 """The skorch net, and the choice of its arguments."""
 
+import copy
+
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
@@ -211,9 +213,10 @@ class AECFNet(ClassifierMixin, NeuralNet):
                 "hidden_dim, n_members, encoders, network or masking); set it back, or warm_start=False."
             ) from None
         chosen = {name: self.optimizer_.param_groups[0][name] for name in ("lr", "weight_decay", "fused")}
-        self.optimizer_.load_state_dict(other.optimizer_.state_dict())
+        # Copies: torch keeps the tensors that it is given, and a training that fails must leave the other net alone.
+        self.optimizer_.load_state_dict(copy.deepcopy(other.optimizer_.state_dict()))
         self.optimizer_.param_groups[0].update(chosen)
-        self.history_ = type(other.history_)(other.history_)
+        self.history_ = copy.deepcopy(other.history_)
 
     def move_to(self, device):
         """Move weights, objective and optimiser state to another device."""

@@ -67,6 +67,15 @@ class OwnEncoder(nn.Module):
         Width of these vectors.
     embed_dim : int
         Another width goes through a linear layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.nn import OwnEncoder
+    >>> encoder = OwnEncoder(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()), width=72, embed_dim=16)
+    >>> embeddings = encoder(torch.randn(3, 1, 8, 8), torch.tensor([True, False, True]))
+    >>> embeddings.shape, bool((embeddings[1] == 0).all())
+    (torch.Size([3, 16]), True)
     """
 
     def __init__(self, encoder: nn.Module, width: int, embed_dim: int):
