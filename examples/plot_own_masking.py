@@ -7,6 +7,7 @@ in training. Here a whole device fails: two of three modalities hang on it, and 
 trains for that, and is compared with chance on test rows where the device failed.
 """
 
+import matplotlib.pyplot as plt
 import torch
 
 from sklearn_aecf import AECFClassifier
@@ -37,10 +38,14 @@ class DeviceFails(Masking):
         return torch.where(kept.any(dim=-1, keepdim=True), kept, present[:, None])
 
 
-for rule in (UniformMasking(rate=0.5), DeviceFails(rate=0.5)):
+failed = hide(X_test, ["a", "b"])
+figure, ax = plt.subplots(figsize=(5.6, 3), layout="constrained")
+for shift, rule in ((-0.2, UniformMasking(rate=0.5)), (0.2, DeviceFails(rate=0.5))):
     clf = AECFClassifier(masking=rule, max_epochs=20, random_state=0).fit(X_train, y_train)
-    failed = hide(X_test, ["a", "b"])
-    print(f"{type(rule).__name__}: {clf.score(X_test, y_test):.3f}, device failed {clf.score(failed, y_test):.3f}")
+    scores = [clf.score(X_test, y_test), clf.score(failed, y_test)]
+    ax.bar_label(ax.bar([shift, 1 + shift], scores, width=0.38, label=type(rule).__name__), fmt="%.3f", fontsize=8)
+ax.set(xticks=[0, 1], xticklabels=["all there", "device failed"], ylabel="accuracy", ylim=(0, 1.15))
+ax.legend(frameon=False, loc="upper right")
 
 # %%
 # What was learnt: a rule is one class with one method. `RegretMasking` shows how a rule learns while it is used.
