@@ -2,6 +2,7 @@
 
 from numbers import Integral, Real
 
+import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils import check_random_state
@@ -330,6 +331,11 @@ class AECFClassifier(
             estimator is then as it was.
         """
         self._validate_params()
+        if self.network is not None and not isinstance(self.network, type) and hasattr(self.network, "parameters"):
+            raise TypeError(
+                "network must be a class, or a function that makes a module of the arguments of AECFNetwork. Got a "
+                "module; give its class."
+            )
         again = self.warm_start and hasattr(self, "net_")
         with all_or_nothing(self):
             training, validation, seed = self._read_rows(X, y, sample_weight, validation_set, again)
@@ -406,6 +412,7 @@ class AECFClassifier(
                 net.epoch_tasks.end()
         # The net would otherwise keep, and pickle, the rows that it was validated on.
         net.train_split = net.epoch_tasks = None
+        net.criterion_.resume_from = {}
         self._record_history()
         if validation is not None and self.temperature is not None:
             self.temperature_ = fit_temperature(self._model, validation, views.numpy(), self.temperature)
@@ -444,7 +451,16 @@ class AECFClassifier(
             verbose=self.verbose,
             device=device,
             precision=self.precision,
+            fingerprint=self._fingerprint(training, views),
         )
+
+    def _fingerprint(self, training, views):
+        """What a checkpoint must have been written with: rows, labels and parameters, but for how long to train."""
+        plain = (str, int, float, type(None))
+        free = {"max_epochs", "verbose", "warm_start", "device"}
+        params = {k: v for k, v in self.get_params(deep=False).items() if isinstance(v, plain) and k not in free}
+        rows = training.chosen_targets, training.present(self._inputs.active), training.weight
+        return joblib.hash((params, rows, self._inputs.parts, None if views is None else views.numpy()))
 
     def _work_per_row(self):
         """Multiplications of a row in the embeddings, which decide how many threads a step can use."""

@@ -171,6 +171,8 @@ class RawInput:
 
     Attributes
     ----------
+    name : str
+        Of the modality, for messages.
     shape : tuple of int
         Of a row.
     dtype : torch.dtype
@@ -178,6 +180,7 @@ class RawInput:
         Where the values are to be standardised all the same.
     """
 
+    name: str
     shape: tuple
     dtype: torch.dtype
     statistics: ModalityStatistics | None = None
@@ -187,8 +190,20 @@ class RawInput:
         if self.statistics is not None:
             prepare(values.reshape(len(values), -1), self.statistics, out=out.reshape(len(out), -1))
         else:
-            # Codes of categories come as floats where NaN marks some as missing.
+            if out.dtype.kind in "iu" and values.dtype != out.dtype:
+                self._refuse_other_numbers(values, out.dtype)
             np.copyto(out, values, casting="unsafe")
+
+    def _refuse_other_numbers(self, values, dtype):
+        """Codes may come as floats where NaN marks some as missing; other numbers were never learnt from."""
+        limits = np.iinfo(dtype)
+        with np.errstate(invalid="ignore"):
+            wrong = ~((values >= limits.min) & (values <= limits.max) & (values == np.trunc(values)))
+        if wrong.any():
+            raise ValueError(
+                f"Modality {self.name!r} holds {values[wrong][0]:g}, but was fitted with {dtype} numbers; give it the "
+                "same kind of numbers, on the same scale."
+            )
 
 
 @dataclass(frozen=True)
@@ -236,7 +251,7 @@ class NetworkInputs:
                 )
             if own:
                 dtype = torch.float32 if statistics is not None else _raw_dtype(array.dtype)
-                parts.append(RawInput(array.shape[1:], dtype, statistics))
+                parts.append(RawInput(name, array.shape[1:], dtype, statistics))
             else:
                 parts.append(TableInput(statistics, standardized(name)))
         return cls(active, parts)
@@ -303,7 +318,7 @@ class _RowsOf:
 
 
 def _raw_dtype(dtype):
-    """What holds a raw modality until its encoder gets it: bytes and codes stay small."""
-    if dtype.kind == "f":
-        return torch.float32
-    return torch.uint8 if dtype.kind == "b" or dtype == np.uint8 else torch.int64
+    """What holds a raw modality until its encoder gets it: bytes stay small, signed integers are codes."""
+    if dtype.kind == "i":
+        return torch.int64
+    return torch.uint8 if dtype.kind == "b" or dtype == np.uint8 else torch.float32

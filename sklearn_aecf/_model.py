@@ -94,14 +94,7 @@ class Model:
         ValueError
             If an encoder or a network of the user's returns NaN or infinity.
         """
-        logits = self._collect(data, self._mean_logits, views)
-        wrong = ~np.isfinite(logits).all(axis=(1, 2))
-        if wrong.any():
-            raise ValueError(
-                f"The network returns NaN or infinity for {wrong.sum()} of {len(data)} rows (first in row "
-                f"{wrong.argmax()}); look at what its encoders make of the values there."
-            )
-        return logits
+        return self._collect(data, self._mean_logits, views)
 
     def _mean_logits(self, output):
         return self.problem.mean_logits(output["logits"].float(), dim=1).transpose(0, 1)
@@ -152,6 +145,12 @@ class Model:
             if collected is None:
                 collected = np.empty((len(data), *found.shape[1:]))
             collected[rows] = found.float().cpu().numpy()
+        wrong = ~np.isfinite(collected).reshape(len(data), -1).all(axis=1)
+        if wrong.any():
+            raise ValueError(
+                f"The network returns NaN or infinity for {wrong.sum()} of {len(data)} rows (first in row "
+                f"{wrong.argmax()}); look at what its encoders make of the values there."
+            )
         return collected
 
     def _rows_together(self, n_views):

@@ -112,6 +112,8 @@ class NestedEncodersMixin:
     def _encoder_name(key, encoders):
         """The modality that a key begins with; its name may have double underscores of its own."""
         fitting = [name for name in encoders if key == name or key.startswith(f"{name}__")]
+        if not fitting and "__" not in key:
+            return key  # an encoder for another modality
         if not fitting:
             known = ", ".join(map(repr, encoders)) or "none"
             raise ValueError(f"Invalid parameter 'encoders__{key}': no such encoder. Encoders: {known}.")

@@ -3,6 +3,8 @@
 Axes: `b` rows, `v` draws (one per member), `m` modalities.
 """
 
+from numbers import Real
+
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
@@ -129,6 +131,11 @@ class UniformMasking(Masking):
         """See `Masking.draw`."""
         return draw_subsets(present, row_rates(self.rate, len(present), present.device) * present.float(), n_draws)
 
+    def initial_state(self, n_modalities):
+        """Nothing; see `Masking.initial_state`."""
+        _check_range(self, "rate", upper=1, closed=False)
+        return super().initial_state(n_modalities)
+
 
 class EntropyMasking(Masking):
     """The paper's adaptive curriculum: hide most what the gate leans on.
@@ -142,7 +149,7 @@ class EntropyMasking(Masking):
     rate : float, default=0.5
         See `UniformMasking`; rows draw their own here too.
     cap : float, default=0.9
-        Largest probability of a single modality, in (0, 1].
+        Largest probability of a single modality, in [0, 1].
 
     References
     ----------
@@ -183,6 +190,12 @@ class EntropyMasking(Masking):
         rate = row_rates(self.rate, len(present), present.device)
         return draw_subsets(present, self.rates(present, weights, entropy, rate), n_draws)
 
+    def initial_state(self, n_modalities):
+        """Nothing; see `Masking.initial_state`."""
+        _check_range(self, "rate", upper=1, closed=False)
+        _check_range(self, "cap", upper=1, closed=True)
+        return super().initial_state(n_modalities)
+
 
 class RegretMasking(Masking):
     """Train most on the subsets that are handled worst (ours).
@@ -212,6 +225,8 @@ class RegretMasking(Masking):
 
     def initial_state(self, n_modalities):
         """Logarithms of equal weights, one for each of `all_subsets`."""
+        _check_range(self, "rate", upper=1, closed=False)
+        _check_range(self, "step", upper=float("inf"), closed=False)
         if n_modalities > self.MAX_MODALITIES:
             raise ValueError(
                 f"RegretMasking keeps a number per subset, for up to {self.MAX_MODALITIES} modalities. Got "
@@ -239,6 +254,15 @@ class RegretMasking(Masking):
         above = torch.where(count > 0, total / count.clamp(min=1) - typical, 0)
         moved = state + self.step * above / typical.clamp(min=1e-6)
         return (moved - moved.mean()).clamp(-3, 3)
+
+
+def _check_range(masking, name, upper, closed):
+    value = getattr(masking, name)
+    fits = isinstance(value, Real) and value >= 0 and (value <= upper if closed else value < upper)
+    if not fits:
+        raise ValueError(
+            f"{name} of {type(masking).__name__} must be in [0, {upper}{']' if closed else ')'}. Got {value!r}."
+        )
 
 
 def row_rates(rate: float, n_rows: int, device=None) -> Tensor:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from conftest import fast_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -146,3 +147,42 @@ def test_row_rates_spread_around_their_mean(seed, rate):
     assert rate - spread - 1e-6 <= rates.min() and rates.max() <= rate + spread + 1e-6
     # Standard error of the mean of 4,000 uniform numbers: spread / 110; five of them.
     assert abs(float(rates.mean()) - rate) <= 5 * spread / 110 + 1e-6
+
+
+class Draws(Masking):
+    """Returns what it is told to."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def draw(self, present, weights, entropy, n_draws, state):
+        return self.make(present, n_draws)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p, n: torch.zeros(len(p), n, 3, dtype=torch.bool), "Draws.draw returned an empty subset; every row must keep a modality that it has."),
+        (lambda p, n: torch.ones(len(p), n, 3, dtype=torch.bool), "Draws.draw returned a modality that a row lacks; subsets must lie within `present`."),
+        (lambda p, n: p, "Draws.draw must return a bool tensor of shape (32, 2, 3). Got torch.bool of shape (32, 3)."),
+        (lambda p, n: p[:, None].float().expand(-1, n, -1), "Draws.draw must return a bool tensor of shape (32, 2, 3). Got torch.float32 of shape (32, 2, 3)."),
+        (lambda p, n: None, "Draws.draw must return a bool tensor of shape (32, 2, 3). Got <class 'NoneType'>."),
+    ],
+)  # fmt: skip
+def test_what_a_strategy_of_the_users_must_not_return(data, make, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier(masking=Draws(make)).fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("masking", "message"),
+    [
+        (UniformMasking(2.0), "rate of UniformMasking must be in [0, 1). Got 2.0."),
+        (UniformMasking(float("nan")), "rate of UniformMasking must be in [0, 1). Got nan."),
+        (EntropyMasking(cap=-3), "cap of EntropyMasking must be in [0, 1]. Got -3."),
+        (RegretMasking("a"), "rate of RegretMasking must be in [0, 1). Got 'a'."),
+    ],
+)
+def test_parameters_outside_their_range_are_refused_before_training(data, masking, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier(masking=masking).fit(*data)

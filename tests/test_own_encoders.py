@@ -358,3 +358,55 @@ def test_masked_rows_survive_slices_copies_and_comparisons():
     table = MultimodalData({"a": np.arange(6).reshape(3, 2)}, present={"a": flags})
     assert_array_equal(np.isnan(np.asarray(table)).all(axis=1), ~flags)
     assert table.to_frame().isna().all(axis=1).tolist() == (~flags).tolist()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda codes: codes + 0.9, "Modality 'codes' holds 0.9, but was fitted with int64 numbers; give it the same kind of numbers, on the same scale."),
+        (lambda codes: np.where(np.arange(120)[:, None] == 3, [[np.nan, 0]], codes), "Modality 'codes' holds nan, but was fitted with int64 numbers; give it the same kind of numbers, on the same scale."),
+        (lambda codes: codes + 90, "The encoder of modality 'codes' failed on a batch of shape "),
+    ],
+)  # fmt: skip
+def test_numbers_of_another_kind_than_at_fit(rows, encoded, spoil, message):
+    X, _, _ = rows
+    codes = np.arange(240).reshape(120, 2) % 6
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        encoded.predict_proba({**X, "codes": spoil(codes)})
+
+
+def test_bytes_of_another_scale_are_refused(rows, encoded):
+    X, _, _ = rows
+    pictures = np.ma.getdata(X["picture"])
+    for other in (pictures / 255, pictures.astype(int) + 256):
+        with pytest.raises(ValueError, match="^Modality 'picture' holds .*, but was fitted with uint8 numbers"):
+            encoded.predict_proba({**X, "picture": other})
+
+
+def test_a_function_that_returns_the_same_module_does_not_share_its_weights(rows):
+    X, y, _ = rows
+    module = Codes()
+    given = X[["codes", "table"]]
+    one = fast_classifier(encoders={"codes": lambda: module}).fit(given, y)
+    expected = one.predict_proba(given)
+    fast_classifier(encoders={"codes": lambda: module}).fit(given, 1 - y)
+    assert_array_equal(one.predict_proba(given), expected)
+
+
+def test_pictures_pass_a_modality_transformer_also_where_nobody_has_one(rows):
+    X, y, _ = rows
+    clf = fast_classifier(encoders={"picture": Pictures()}, max_epochs=3)
+    piped = make_pipeline(ModalityTransformer({"table": StandardScaler()}), clf)
+    objects = np.empty(120, dtype=object)
+    for row in np.flatnonzero(~np.ma.getmaskarray(X["picture"]).all(axis=(1, 2, 3))):
+        objects[row] = np.ma.getdata(X["picture"])[row]
+    both = X[["picture", "table"]]
+    expected = piped.fit(both, y).predict_proba({"picture": None, "table": X["table"]})
+    assert np.isfinite(expected).all() and np.isfinite(subset_report(piped, both, y)["accuracy"]).all()
+    again = piped.fit(MultimodalData({"picture": objects, "table": X["table"]}), y)
+    assert_array_equal(again.predict_proba({"picture": None, "table": X["table"]}), expected)
+
+
+def test_an_encoder_set_by_name(rows):
+    clf = fast_classifier().set_params(encoders__picture=Pictures(2))
+    assert clf.encoders["picture"].channels == 2

@@ -441,7 +441,9 @@ def read_mapping(data):
 
 
 def _refuse_unknown(parameter, name, arrays):
-    if arrays.get(name) is None:
+    if name in arrays and arrays[name] is None:
+        raise ValueError(f"{parameter} names modality {name!r}, which is None: no row has it.")
+    if name not in arrays:
         raise ValueError(
             f"{parameter} names modality {name!r}, which X lacks{did_you_mean(name, arrays)} Modalities: "
             f"{quoted(arrays)}."

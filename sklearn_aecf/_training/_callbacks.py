@@ -1,7 +1,7 @@
 """Callbacks of the net's own: stopping, and what a training resumed from a checkpoint goes on with."""
 
 import torch
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 
 class EndEpochTask(Callback):
@@ -19,18 +19,21 @@ class StopWhenAsked(Callback):
             raise KeyboardInterrupt
 
 
-class KeepBest(EarlyStopping):
-    """skorch's early stopping, which a training that is resumed from a checkpoint goes on with."""
+class KeepState(Callback):
+    """Keeps, for checkpoints, what weights and history do not say: generators, best weights, schedules.
+
+    It comes before the other callbacks, so on resuming the last epoch's step of early stopping and schedules is made
+    again.
+    """
 
     def on_epoch_end(self, net, **kwargs):
-        try:
-            super().on_epoch_end(net, **kwargs)
-        finally:
-            net.criterion_.resume_from["best"] = self.best_model_weights_
-
-    def on_train_end(self, net, **kwargs):
-        super().on_train_end(net, **kwargs)
-        net.criterion_.resume_from.pop("best", None)
+        kept = net.criterion_.resume_from
+        kept["generator"] = torch.get_rng_state()
+        if torch.device(net.device).type == "cuda":
+            kept["device_generator"] = torch.cuda.get_rng_state(net.device)
+        kept["best"] = [callback.best_model_weights_ for callback in _of_type(net, EarlyStopping)]
+        kept["schedules"] = [callback.lr_scheduler_.state_dict() for callback in _of_type(net, LRScheduler)]
+        kept["rates"] = [group["lr"] for group in net.optimizer_.param_groups]
 
     def resume(self, net):
         """Be as after the epochs that the history has.
@@ -38,34 +41,37 @@ class KeepBest(EarlyStopping):
         Returns
         -------
         bool
-            Whether these had come to their end.
+            Whether the training had come to its end.
         """
-        for row in net.history:
-            improved = self._is_score_improved(row[self.monitor])
-            self.misses_ = 0 if improved else self.misses_ + 1
-            if improved:
-                self.dynamic_threshold_ = self._calc_new_threshold(row[self.monitor])
-                self.best_epoch_ = row["epoch"]
-        self.best_model_weights_ = net.criterion_.resume_from.get("best")
-        return self.misses_ >= self.patience
+        kept = net.criterion_.resume_from
+        torch.set_rng_state(kept["generator"])
+        if "device_generator" in kept and torch.device(net.device).type == "cuda":
+            torch.cuda.set_rng_state(kept["device_generator"], net.device)
+        for group, rate in zip(net.optimizer_.param_groups, kept["rates"], strict=True):
+            group["lr"] = rate
+        for callback, state in zip(_of_type(net, LRScheduler), kept["schedules"], strict=True):
+            callback.lr_scheduler_.load_state_dict(state)
+            callback.on_epoch_end(net)
+        stopping = zip(_of_type(net, EarlyStopping), kept["best"], strict=True)
+        ended = [_replay(callback, best, net) for callback, best in stopping]
+        return any(ended)
 
 
-class KeepRandomState(Callback):
-    """The state of torch's generators after each epoch, for checkpoints."""
+def _replay(stopping, best, net):
+    """Early stopping as after the epochs of the history; whether it had stopped."""
+    for row in net.history:
+        if stopping._is_score_improved(row[stopping.monitor]):
+            stopping.misses_, stopping.best_epoch_ = 0, row["epoch"]
+            stopping.dynamic_threshold_ = stopping._calc_new_threshold(row[stopping.monitor])
+        else:
+            stopping.misses_ += 1
+    is_last = stopping.best_epoch_ == net.history[-1, "epoch"]
+    stopping.best_model_weights_ = {k: v.clone() for k, v in net.module_.state_dict().items()} if is_last else best
+    return stopping.misses_ >= stopping.patience
 
-    def on_epoch_end(self, net, **kwargs):
-        net.criterion_.resume_from["generator"] = torch.get_rng_state()
-        if torch.device(net.device).type == "cuda":
-            net.criterion_.resume_from["device_generator"] = torch.cuda.get_rng_state(net.device)
 
-    def on_train_end(self, net, **kwargs):
-        net.criterion_.resume_from.clear()
-
-    def resume(self, net):
-        """Draw what the training that wrote the checkpoint would have drawn next."""
-        torch.set_rng_state(net.criterion_.resume_from["generator"])
-        if "device_generator" in net.criterion_.resume_from and torch.device(net.device).type == "cuda":
-            torch.cuda.set_rng_state(net.criterion_.resume_from["device_generator"], net.device)
+def _of_type(net, kind):
+    return [callback for _, callback in net.callbacks_ if isinstance(callback, kind)]
 
 
 def quiet(*args, **kwargs):

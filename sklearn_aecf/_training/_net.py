@@ -10,7 +10,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughSco
 from skorch.helper import predefined_split
 
 from sklearn_aecf._training._batches import BatchIterator
-from sklearn_aecf._training._callbacks import EndEpochTask, KeepBest, KeepRandomState, StopWhenAsked, quiet
+from sklearn_aecf._training._callbacks import EndEpochTask, KeepState, StopWhenAsked, quiet
 from sklearn_aecf._training._objective import AECFObjective
 from sklearn_aecf.nn._runtime import autocast
 
@@ -26,14 +26,17 @@ class AECFNet(ClassifierMixin, NeuralNet):
     ----------
     problem : Multiclass or Multilabel
     precision : {"float32", "bfloat16"}
+    fingerprint : str
+        Of the rows, labels and parameters: a checkpoint of others is refused.
     **kwargs
         skorch's.
     """
 
-    def __init__(self, *args, problem=None, precision="float32", **kwargs):
+    def __init__(self, *args, problem=None, precision="float32", fingerprint="", **kwargs):
         super().__init__(*args, **kwargs)
         self.problem = problem
         self.precision = precision
+        self.fingerprint = fingerprint
         self.epoch_tasks = None
         self.stop_requested = False
 
@@ -55,7 +58,14 @@ class AECFNet(ClassifierMixin, NeuralNet):
 
     def infer(self, x, **options):
         """The network's output for the X of a batch."""
-        return self.module_(x["inputs"], x["present"], views=x["views"], **options)
+        output = self.module_(x["inputs"], x["present"], views=x["views"], **options)
+        lacking = {"logits", "weights", "entropy", "fused"} - set(output if isinstance(output, dict) else ())
+        if lacking:
+            raise ValueError(
+                f"forward of {type(self.module_).__name__} must return a dict as AECFNetwork.forward does. It lacks "
+                f"{', '.join(map(repr, sorted(lacking)))}."
+            )
+        return output
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Loss of the network's output; in training the objective, else the mean over the validation views."""
@@ -128,9 +138,15 @@ class AECFNet(ClassifierMixin, NeuralNet):
         except KeyboardInterrupt:
             self.interrupted_ = True
             raise
+        # One fetch: every `.item()` in a step would make the host wait for the device.
+        values = torch.stack(losses).tolist()
+        if training and not np.isfinite(values).all():
+            raise ValueError(
+                f"Training diverged in epoch {len(self.history)}: the loss is {values[-1]}. Lower learning_rate (now "
+                f"{self.lr:g}), or look at what encoders and network make of their inputs."
+            )
         if not listening:
-            # One fetch: every `.item()` in a step would make the host wait for the device.
-            for loss, size in zip(torch.stack(losses).tolist(), sizes, strict=True):
+            for loss, size in zip(values, sizes, strict=True):
                 self.history.new_batch()
                 self.history.record_batch(prefix + "_loss", loss)
                 self.history.record_batch(prefix + "_batch_size", size)
@@ -180,18 +196,37 @@ class AECFNet(ClassifierMixin, NeuralNet):
         super().on_train_begin(net, X=X, y=y, **kwargs)
         self.interrupted_ = False
         self._n_known = len(self.history)
+        self.criterion_.resume_from = {"fit": self._fit_name()}
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Train for `max_epochs`; where a callback has loaded a checkpoint, for those that it lacks."""
         epochs = self.max_epochs if epochs is None else epochs
-        n_loaded = len(self.history) - self._n_known
+        n_loaded, loaded = len(self.history) - self._n_known, self.criterion_.resume_from
+        if loaded.get("fit") != self._fit_name():
+            raise ValueError(
+                "The checkpoint was written by a fit of other rows, labels, random_state or parameters; give what that "
+                "fit was given, or another folder."
+            )
+        if (n_loaded > 0) != ("generator" in loaded):
+            raise ValueError(
+                "The checkpoint lacks the history or the criterion, so the training cannot go on; let it write both "
+                "(f_history, f_criterion)."
+            )
         if n_loaded > 0:
-            epochs = max(0, epochs - n_loaded)
-            callbacks = dict(self.callbacks_)
-            callbacks["random_state"].resume(self)
-            if "early_stopping" in callbacks and callbacks["early_stopping"].resume(self):
-                epochs = 0
+            ended = dict(self.callbacks_)["aecf_state"].resume(self)
+            epochs = 0 if ended else max(0, epochs - n_loaded)
         return super().fit_loop(X, y, epochs=epochs, **fit_params)
+
+    def _fit_name(self):
+        """What tells this fit from others; one that goes on from another fit is another, too."""
+        return f"{self.fingerprint} after {self._n_known} epochs"
+
+    def load_params(self, *args, **kwargs):
+        """As skorch's, with a sentence where the file is that of another network."""
+        try:
+            super().load_params(*args, **kwargs)
+        except RuntimeError as error:
+            raise ValueError(f"The checkpoint was written by a fit of another network: {error}") from error
 
     def kept_epoch(self):
         """Number of the epoch whose weights the module has."""
@@ -253,6 +288,7 @@ def make_net(
     verbose,
     device,
     precision,
+    fingerprint,
 ):
     """The net that `AECFClassifier` wraps.
 
@@ -273,19 +309,26 @@ def make_net(
         skorch callbacks of the user; an `EarlyStopping` among them takes the place of ours.
     """
     users = [c if isinstance(c, tuple) else (f"user_{i}", c) for i, c in enumerate(callbacks or [])]
-    chosen = [("epoch_task", EndEpochTask()), ("random_state", KeepRandomState())]
+    for _, callback in users:
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                "callbacks must be a list of skorch callbacks, or of pairs of a name and one. Got "
+                f"{type(callback).__name__}."
+            )
+    chosen = [("aecf_task", EndEpochTask()), ("aecf_state", KeepState())]
     if validation is not None and patience is not None and not any(isinstance(c, EarlyStopping) for _, c in users):
-        stop = KeepBest(monitor=stopping_loss, patience=patience, load_best=True, sink=quiet)
+        stop = EarlyStopping(monitor=stopping_loss, patience=patience, load_best=True, sink=quiet)
         chosen.append(("early_stopping", stop))
     if verbose:
-        chosen.append(("progress_bar", ProgressBar(batches_per_epoch="auto")))
-    chosen += [*users, ("stop_when_asked", StopWhenAsked())]
+        chosen.append(("aecf_progress", ProgressBar(batches_per_epoch="auto")))
+    chosen += [*users, ("aecf_stop", StopWhenAsked())]
     hidden = {} if verbose else {"callbacks__print_log": None}
     return AECFNet(
         network,
         criterion=AECFObjective,
         problem=problem,
         precision=precision,
+        fingerprint=fingerprint,
         optimizer=torch.optim.AdamW,
         optimizer__fused=torch.device(device).type in ("cpu", "cuda"),
         optimizer__weight_decay=weight_decay,

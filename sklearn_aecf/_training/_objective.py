@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_aecf.losses import entropy_coefficient, monotone_loss, normalized_entropy, uncertainty
-from sklearn_aecf.masking import draw_subsets
+from sklearn_aecf.masking import EntropyMasking, RegretMasking, UniformMasking, draw_subsets
+
+# Strategies whose draws need no check.
+BUILT_IN = (UniformMasking, EntropyMasking, RegretMasking)
 
 # Stochastic passes that measure the uncertainty of a single member.
 N_SAMPLES = 8
@@ -112,7 +115,7 @@ class AECFObjective(nn.Module):
         self.entropy_scale = entropy_scale
         self.register_buffer("typical_spread", torch.zeros(()))
         state = torch.zeros(0) if self.masking is None else self.masking.initial_state(n_modalities)
-        self.register_buffer("masking_state", state)
+        self.register_buffer("masking_state", self._checked_state(state))
         self.resume_from: dict = {}
         masked = self.masking is not None
         # Name, weight and what is minimised: a function of an Outcome to a value a row.
@@ -135,7 +138,27 @@ class AECFObjective(nn.Module):
         return options if self.masking is None else {**options, "draw": self._draw}
 
     def _draw(self, present, weights, entropy, n_draws):
-        return self.masking.draw(present, weights, entropy, n_draws, self.masking_state)
+        subsets = self.masking.draw(present, weights, entropy, n_draws, self.masking_state)
+        if type(self.masking) not in BUILT_IN:
+            self._check_subsets(subsets, present, n_draws)
+        return subsets
+
+    def _check_subsets(self, subsets, present, n_draws):
+        """Refuse what a strategy of the user's must not return: it would be learnt from all the same."""
+        name, shape = type(self.masking).__name__, (len(present), n_draws, present.shape[1])
+        if not isinstance(subsets, Tensor) or subsets.dtype != torch.bool or subsets.shape != shape:
+            found = f"{subsets.dtype} of shape {tuple(subsets.shape)}" if isinstance(subsets, Tensor) else type(subsets)
+            raise ValueError(f"{name}.draw must return a bool tensor of shape {shape}. Got {found}.")
+        if not subsets.any(dim=-1).all():
+            raise ValueError(f"{name}.draw returned an empty subset; every row must keep a modality that it has.")
+        if (subsets & ~present[:, None]).any():
+            raise ValueError(f"{name}.draw returned a modality that a row lacks; subsets must lie within `present`.")
+
+    def _checked_state(self, state):
+        if not isinstance(state, Tensor):
+            name = type(self.masking).__name__
+            raise TypeError(f"{name} must keep its state in a tensor. Got {type(state).__name__}.")
+        return state
 
     def forward(self, output, target, X) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch, and what the history records of it (0-d tensors, not yet fetched)."""
@@ -187,7 +210,13 @@ class AECFObjective(nn.Module):
     def _learn_masking(self, outcome):
         losses = outcome.masked_losses.detach().T
         subsets = outcome.output["subsets"]
-        self.masking_state = self.masking.update(self.masking_state, subsets, outcome.present, losses)
+        state = self._checked_state(self.masking.update(self.masking_state, subsets, outcome.present, losses))
+        if state.shape != self.masking_state.shape:
+            raise ValueError(
+                f"{type(self.masking).__name__}.update must return a state of shape {tuple(self.masking_state.shape)}. "
+                f"Got {tuple(state.shape)}."
+            )
+        self.masking_state = state
 
     @torch.no_grad()
     def _diagnostics(self, outcome):

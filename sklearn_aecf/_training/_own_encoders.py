@@ -8,7 +8,7 @@ from torch import nn
 
 from sklearn_aecf._data import CHUNK_ROWS
 from sklearn_aecf.nn import OwnEncoder
-from sklearn_aecf.nn._encoders import as_encoder_input
+from sklearn_aecf.nn._encoders import as_encoder_input, named_errors
 
 # Rows that an encoder is tried on before training.
 N_TRIED = 64
@@ -42,7 +42,7 @@ def own_encoders(encoders, inputs, labelled, embed_dim):
         if name in encoders:
             module = _module_of(encoders[name], name)
             example = inputs.tensors(labelled.data, _rows_to_try(labelled, m))[position]
-            made[position] = OwnEncoder(module, _width(module, example, name), embed_dim)
+            made[position] = OwnEncoder(module, _width(module, example, name), embed_dim, name)
     return made
 
 
@@ -67,30 +67,34 @@ def _module_of(encoder, name):
             f"encoders[{name!r}] must be a torch module, or a callable without arguments that returns one. Got "
             f"{type(encoder).__name__}."
         )
-    module = encoder()
+    try:
+        module = encoder()
+    except TypeError as error:
+        raise TypeError(f"encoders[{name!r}] must be callable without arguments: {error}.") from error
     if not isinstance(module, nn.Module):
         raise TypeError(f"encoders[{name!r}] was called and must return a torch module. Got {type(module).__name__}.")
-    return module
+    # A function may return the same module every time, and fits must not share weights.
+    return copy.deepcopy(module)
 
 
 @torch.no_grad()
 def _width(module, example, name):
     """Width of what a module returns, after checks of all that training relies on."""
     x = as_encoder_input(example)
-    kind = str(x.dtype).removeprefix("torch.")
     module.eval()
-    try:
+    with named_errors(name, x):
         encoded = module(x)
-    except Exception as error:
-        raise ValueError(
-            f"The encoder of modality {name!r} failed on a batch of shape {tuple(x.shape)} ({kind}): {error}"
-        ) from error
     module.train()
     if not isinstance(encoded, torch.Tensor) or encoded.ndim != 2 or len(encoded) != len(x):
         found = tuple(encoded.shape) if isinstance(encoded, torch.Tensor) else type(encoded).__name__
         raise ValueError(
             f"The encoder of modality {name!r} must return a vector a row, a tensor of shape (b, d). Got {found} from "
             f"a batch of shape {tuple(x.shape)}; flatten or pool its output."
+        )
+    if not encoded.is_floating_point():
+        raise ValueError(
+            f"The encoder of modality {name!r} must return floating numbers. Got {encoded.dtype}; embed codes, e.g. "
+            "with torch.nn.Embedding."
         )
     if not torch.isfinite(encoded).all():
         cause = "holds NaN inside observed rows: fill or pad them" if torch.isnan(x).any() else "leads to such values"

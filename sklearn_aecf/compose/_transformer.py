@@ -176,6 +176,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             (name, inputs, transformer) for (name, inputs), (transformer, _, _) in zip(kept, results, strict=True)
         ]
         self._inputs_of = {name: {m: data.feature_names(m) for m in inputs} for name, inputs in kept}
+        self._shapes = {name: part.shape[1:] for (name, _), (_, part, _) in zip(kept, results, strict=True)}
         self._widths = {name: _width(part) for (name, _), (_, part, _) in zip(kept, results, strict=True)}
         self.modality_names_out_ = [name for name, _ in kept]
         self._columns = form_of(X, self.modalities).labels()
@@ -195,7 +196,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
                 checked_name(name, self.modality_names_in_)
         data = MultimodalData(in_fitted_order(dict(data), data.known_feature_names, self._features_in))
         results = Parallel(n_jobs=self.n_jobs)(
-            delayed(_transform_one)(name, _inputs(data, inputs), transformer, self._widths[name])
+            delayed(_transform_one)(name, _inputs(data, inputs), transformer, self._shapes[name])
             for name, inputs, transformer in self.transformers_
         )
         return self._assembled(results, data)
@@ -325,12 +326,15 @@ def _fit_transform_one(name, given, transformer, y):
     return transformer, _checked(part, rows.sum(), name), rows
 
 
-def _transform_one(name, given, transformer, width):
+def _transform_one(name, given, transformer, shape):
     values, rows = given
     if not rows.any():
-        return np.empty((0, width)), rows
+        # Nobody has it: NaN of the fitted shape, without a copy; None where items came as objects.
+        nothing = np.broadcast_to(np.nan, (len(rows), *shape)) if shape else np.full(len(rows), None, dtype=object)
+        return nothing, np.ones(len(rows), dtype=bool)
     if transformer == "passthrough":
         part, rows = _passed(values, rows)
+        width = int(np.prod(shape))
         if _width(part) != width:
             raise ValueError(
                 f"Modality {name!r} has {_width(part)} features, but ModalityTransformer was fitted with {width}."
@@ -341,7 +345,8 @@ def _transform_one(name, given, transformer, width):
 
 def _passed(values, rows):
     """What passes through: the modality as it is, but for text, a column, and for what lacks a part of a merger."""
-    if values.ndim > 1 and np.array_equal(missing_rows(values), ~rows):
+    of_arrays = values.dtype.kind == "O" and values.ndim == 1 and np.ndim(values[rows][0] if rows.any() else 0) > 0
+    if of_arrays or (values.ndim > 1 and np.array_equal(missing_rows(values), ~rows)):
         return values, np.ones(len(values), dtype=bool)
     return plain(values)[rows].reshape(rows.sum(), -1), rows
 

@@ -1,13 +1,20 @@
 """The classifier inside a pipeline or a search, and the column groups that it reads X with."""
 
-import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
 
 from sklearn_aecf._data import form_of
 from sklearn_aecf.compose import ModalityTransformer
 
-# Rows on which a pipeline's transformers are tried with modalities hidden.
-N_TRIED = 32
+# Transformers that treat each column by itself and leave NaN where it is.
+COLUMN_BY_COLUMN = (MaxAbsScaler, MinMaxScaler, PowerTransformer, QuantileTransformer, RobustScaler, StandardScaler)
 
 
 def modalities_of(estimator, X, modalities=None):
@@ -59,33 +66,13 @@ def unwrapped(estimator, X, modalities=None):
     if not isinstance(inside, Pipeline) or not hasattr(inside.steps[-1][1], "predict_proba_subsets"):
         return (inside if hasattr(inside, "predict_proba_subsets") else estimator), X
     transformers, last = inside[:-1], inside.steps[-1][1]
-    if len(transformers) == 0:
-        return last, X
-    transformed = transformers.transform(X)
-    groups = modalities_of(inside, X, modalities)
-    if _commute(transformers, form_of(X, groups), form_of(transformed, getattr(last, "modalities", None))):
-        return last, transformed
+    if all(_looks_at_one_modality(step) for _, step in transformers.steps):
+        return last, transformers.transform(X) if len(transformers) else X
     return estimator, X
 
 
-def _commute(transformers, before, after):
-    """Whether hiding a modality before transformers is the same as after them: each looks at one modality at a time."""
-    try:
-        names, present = before.presence()
-        names_after, present_after = after.presence()
-    except ValueError:
-        return False  # one table: nothing to hide by name
-    if tuple(names) != tuple(names_after) or not np.array_equal(present, present_after):
-        return False
-    if all(isinstance(step, ModalityTransformer) or step in (None, "passthrough") for _, step in transformers.steps):
-        return True
-    chosen = np.flatnonzero(present.any(axis=1))[:N_TRIED]
-    few = type(before)(before.rows(chosen), before.modalities)
-    few_after = type(after)(after.rows(chosen), after.modalities)
-    for m in range(len(names)):
-        keep = np.ones((len(chosen), len(names)), dtype=bool)
-        keep[:, m] = False
-        one, other = transformers.transform(few.with_presence(keep)), few_after.with_presence(keep)
-        if not np.array_equal(np.asarray(one, dtype=float), np.asarray(other, dtype=float), equal_nan=True):
-            return False
-    return True
+def _looks_at_one_modality(step):
+    """Whether hiding a modality before a transformer is the same as behind it, as its kind alone can tell."""
+    if isinstance(step, ModalityTransformer):
+        return all(inputs == (name,) for name, inputs, _ in step.transformers_)
+    return step in (None, "passthrough") or type(step) in COLUMN_BY_COLUMN

@@ -1,7 +1,8 @@
 """What turns modalities into embeddings of one width: small networks computed together, and encoders of the user's."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 
 import torch
@@ -67,6 +68,8 @@ class OwnEncoder(nn.Module):
         Width of these vectors.
     embed_dim : int
         Another width goes through a linear layer.
+    name : str, default=""
+        Of the modality, for messages.
 
     Examples
     --------
@@ -78,8 +81,9 @@ class OwnEncoder(nn.Module):
     (torch.Size([3, 16]), True)
     """
 
-    def __init__(self, encoder: nn.Module, width: int, embed_dim: int):
+    def __init__(self, encoder: nn.Module, width: int, embed_dim: int, name: str = ""):
         super().__init__()
+        self.name = name
         self.encoder = encoder
         self.embed_dim = embed_dim
         self.adapter = nn.Identity() if width == embed_dim else nn.Linear(width, embed_dim)
@@ -95,17 +99,35 @@ class OwnEncoder(nn.Module):
         x = as_encoder_input(x)
         if torch.compiler.is_compiling():
             # A traced graph has one shape for all patterns: absent rows are computed, and their embeddings dropped.
-            return self.adapter(self.encoder(x)).masked_fill(~present[:, None], 0)
+            return self.adapter(self.encoder(x).float()).masked_fill(~present[:, None], 0)
         rows = present.nonzero()[:, 0]
         if len(rows) == 0:
             return torch.zeros(len(x), self.embed_dim, device=x.device)
         having = x if len(rows) == len(x) else x[rows]
         # Layers that normalise over a batch refuse to train on a single row; two of the same are normalised to 0.
         alone = len(rows) == 1 and self.training
-        encoded = self.adapter(self.encoder(torch.cat([having, having]) if alone else having))[: len(rows)]
+        with named_errors(self.name, having):
+            encoded = self.encoder(torch.cat([having, having]) if alone else having)[: len(rows)]
+        if encoded.dtype == torch.float64:
+            encoded = encoded.float()
+        encoded = self.adapter(encoded)
         if len(rows) == len(x):
             return encoded
         return encoded.new_zeros(len(x), self.embed_dim).index_copy(0, rows, encoded)
+
+
+@contextmanager
+def named_errors(name: str, x: Tensor) -> Iterator[None]:
+    """Errors of an encoder with the name of its modality and the shape of the batch."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        kind = str(x.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"The encoder of modality {name!r} failed on a batch of shape {tuple(x.shape)} ({kind}): {error}"
+        ) from error
 
 
 def as_encoder_input(x: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_aecf.compose import ModalityTransformer
+from sklearn_aecf.compose import ModalityTransformer, hide
 from sklearn_aecf.inspection import DropRateDisplay, GateDisplay, gate_summary, robustness_report
 from sklearn_aecf.metrics import monotonicity_report, subset_report
+from sklearn_aecf.metrics._inside import unwrapped
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no observed modality")
 
@@ -59,15 +60,32 @@ def test_a_report_transforms_x_once(data):
         assert_array_equal(subset_report(piped, X, y)[name], subset_report(inner, seen, y)[name])
 
 
-def test_transformers_of_one_table_are_tried_on_a_few_rows(data):
+def test_scalers_of_one_table_transform_once_and_unknown_transformers_every_time(data):
     X, y = data
     flat, groups = np.asarray(X), X.column_groups()
     piped = make_pipeline(Counting(), fast_classifier(modalities=groups)).fit(flat, y)
     Counting.calls = 0
     found = subset_report(piped, flat, y)
-    assert Counting.calls == 1 + 3  # all rows, and a few with each of three modalities hidden
-    expected = subset_report(piped[-1], flat * 2, y)
-    assert_array_equal(found["accuracy"], expected["accuracy"])
+    assert Counting.calls == 7
+    assert_array_equal(found["accuracy"], subset_report(piped[-1], flat * 2, y)["accuracy"])
+    scaled = make_pipeline(StandardScaler(), fast_classifier(modalities=groups)).fit(flat, y)
+    assert unwrapped(scaled, flat)[0] is scaled[-1] and unwrapped(piped, flat)[0] is piped
+    expected = subset_report(scaled[-1], scaled[0].transform(flat), y)
+    assert_array_equal(subset_report(scaled, flat, y)["accuracy"], expected["accuracy"])
+
+
+@pytest.mark.parametrize(
+    "transformers",
+    [{("a", "b"): {"a": StandardScaler()}, "b": StandardScaler()}, {"b": {"a": PCA(2)}, "a": {"b": PCA(2)}}],
+    ids=["merged", "swapped"],
+)
+def test_modalities_that_a_transformer_merges_or_renames_are_hidden_in_front_of_it(data, transformers):
+    X, y = data
+    piped = make_pipeline(ModalityTransformer(transformers), fast_classifier(max_epochs=15)).fit(X, y)
+    report = subset_report(piped, X, y, subsets=[["a"]])
+    alone = hide(X, ["b", "c"])
+    rows = X.present[:, 0]
+    assert_allclose(report["accuracy"][0], np.mean(piped.predict(alone)[rows] == y[rows]))
 
 
 def test_what_fills_missing_modalities_is_asked_every_time(data):

@@ -108,3 +108,20 @@ def test_uncertainty_of_rows(data, n_members):
     assert_array_equal(clf.uncertainty(X), spread)
     empty = {name: np.where(np.arange(150)[:, None] == 3, np.nan, X[name]) for name in X}
     assert_array_equal(np.flatnonzero(np.isnan(clf.uncertainty(empty))), [3])
+
+
+def test_networks_that_are_none(data):
+    class Short(AECFNetwork):
+        def forward(self, inputs, present, **options):
+            return {"logits": super().forward(inputs, present, **options)["logits"]}
+
+    with pytest.raises(
+        ValueError,
+        match="^forward of Short must return a dict as AECFNetwork.forward does. It lacks 'entropy', 'fused', 'weights'.$",
+    ):
+        fast_classifier(network=Short).fit(*data)
+    with pytest.raises(
+        TypeError,
+        match="^network must be a class, or a function that makes a module of the arguments of AECFNetwork. Got a module; give its class.$",
+    ):
+        fast_classifier(network=AECFNetwork([6, 4, 2], 3)).fit(*data)

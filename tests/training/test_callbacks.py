@@ -1,5 +1,7 @@
 """Every one of skorch's callbacks works as it does with skorch's own nets, and a fit that broke off goes on."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +26,7 @@ from skorch.callbacks import (
     Unfreezer,
     WarmRestartLR,
 )
+from skorch.utils import noop
 
 
 class Writer:
@@ -163,19 +166,25 @@ class Break(Callback):
         {"masking": "regret"},
         {"early_stopping": False},
         {"n_members": 1, "entropy_scale": 1.0},
+        {"callbacks": [LRScheduler("StepLR", step_size=2, gamma=0.3)]},
+        {"callbacks": [LRScheduler("CosineAnnealingLR", T_max=12)], "early_stopping": False},
+        {"callbacks": [LRScheduler("ReduceLROnPlateau", monitor="valid_loss", patience=1)], "learning_rate": 0.05},
+        {"callbacks": [LRScheduler("CyclicLR", base_lr=1e-4, max_lr=1e-2, step_every="batch", cycle_momentum=False)]},
+        {"callbacks": [EarlyStopping(patience=3, load_best=True, sink=noop)], "learning_rate": 0.05},
     ],
     ids=str,
 )
 def test_a_fit_that_broke_off_goes_on_with_the_same_bits(data, tmp_path, params):
     X, y = data
     params = {"max_epochs": 12, "dropout": 0.3, **params}
-    whole = fast_classifier(**params).fit(X, y)
+    users = params.pop("callbacks", [])
+    whole = fast_classifier(callbacks=users, **params).fit(X, y)
     at = min(6, whole.n_iter_ - 1)
     # A checkpoint after every epoch, and a fit that begins with the last one, if there is any.
     checkpoint = Checkpoint(dirname=str(tmp_path), monitor=None)
     with pytest.raises(RuntimeError, match="the power failed"):
-        fast_classifier(callbacks=[checkpoint, Break(at)], **params).fit(X, y)
-    resumed = fast_classifier(callbacks=[checkpoint, LoadInitState(checkpoint)], **params).fit(X, y)
+        fast_classifier(callbacks=[*users, checkpoint, Break(at)], **params).fit(X, y)
+    resumed = fast_classifier(callbacks=[checkpoint, *users, LoadInitState(checkpoint)], **params).fit(X, y)
     assert resumed.n_iter_ == whole.n_iter_ and resumed.best_epoch_ == whole.best_epoch_
     for name in ("train_loss", "gate_entropy"):
         assert_array_equal(resumed.history_[name], whole.history_[name])
@@ -197,3 +206,69 @@ def test_pickles_hold_no_second_copy_of_the_weights(data):
     clf = fast_classifier(max_epochs=8).fit(*data)
     assert clf.net_.criterion_.resume_from == {}
     assert all(row["batches"] == [] for row in clf.net_.history[:-1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X, y: (X, y[::-1], {}),
+        lambda X, y: (X[:100], y[:100], {}),
+        lambda X, y: ({**X, "a": X["a"] * 2}, y, {}),
+        lambda X, y: (X, y, {"random_state": 1}),
+        lambda X, y: (X, y, {"learning_rate": 0.01}),
+    ],
+    ids=["labels", "rows", "values", "seed", "parameter"],
+)
+def test_a_checkpoint_of_another_fit_is_refused(data, tmp_path, change):
+    """Folds of a cross-validation would else be scored on rows that they were trained on."""
+    X, y = data
+    checkpoint = Checkpoint(dirname=str(tmp_path), monitor=None)
+    going_on = [checkpoint, LoadInitState(checkpoint)]
+    fast_classifier(callbacks=going_on).fit(X, y)
+    other, labels, params = change(X, y)
+    message = "The checkpoint was written by a fit of other rows, labels, random_state or parameters; give what that fit was given, or another folder."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier(callbacks=going_on, **params).fit(other, labels)
+    with pytest.raises(ValueError, match="^The checkpoint was written by a fit of another network: "):
+        fast_classifier(callbacks=going_on, embed_dim=8).fit(X, y)
+
+
+def test_a_warm_start_does_not_go_back_to_a_checkpoint(data, tmp_path):
+    checkpoint = Checkpoint(dirname=str(tmp_path), monitor=None)
+    clf = fast_classifier(callbacks=[checkpoint, LoadInitState(checkpoint)], warm_start=True).fit(*data)
+    with pytest.raises(ValueError, match="^The checkpoint was written by a fit of other rows"):
+        clf.fit(*data)
+
+
+def test_a_checkpoint_at_the_end_and_one_without_the_objective(data, tmp_path):
+    X, y = data
+    end = TrainEndCheckpoint(dirname=str(tmp_path / "end"))
+    first = fast_classifier(callbacks=[end, LoadInitState(end)]).fit(X, y)
+    assert_array_equal(
+        fast_classifier(callbacks=[end, LoadInitState(end)]).fit(X, y).predict_proba(X), first.predict_proba(X)
+    )
+    bare = Checkpoint(dirname=str(tmp_path / "bare"), monitor=None, f_criterion=None)
+    fast_classifier(callbacks=[bare]).fit(X, y)
+    with pytest.raises(
+        ValueError, match="^The checkpoint lacks the history or the criterion, so the training cannot go on"
+    ):
+        fast_classifier(callbacks=[LoadInitState(bare)]).fit(X, y)
+
+
+def test_what_is_no_callback(data):
+    with pytest.raises(
+        TypeError, match="^callbacks must be a list of skorch callbacks, or of pairs of a name and one. Got int.$"
+    ):
+        fast_classifier(callbacks=[3]).fit(*data)
+
+
+@pytest.mark.parametrize("params", [{}, {"temperature": None}, {"early_stopping": False}], ids=str)
+def test_divergence_is_told(data, params):
+    X, y = data
+    clf = fast_classifier(**params).fit(X, y)
+    expected = clf.predict_proba(X)
+    with pytest.raises(
+        ValueError, match=r"^Training diverged in epoch \d+: the loss is .*\. Lower learning_rate \(now 1e\+38\)"
+    ):
+        clf.set_params(learning_rate=1e38).fit(X, y)
+    assert_array_equal(clf.predict_proba(X), expected)
