@@ -1,6 +1,7 @@
 """Rooms and their order: a file imports only from rooms above its own."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,27 @@ def test_public_names_have_docstrings_and_exist():
         loaded = importlib.import_module(module)
         for name in getattr(loaded, "__all__", []):
             assert getattr(loaded, name).__doc__, f"{module}.{name} has no docstring"
+
+
+def test_nobody_outside_nn_touches_a_part_of_the_network():
+    parts = re.compile(r"(module_?|network)\.(encoders|fusion|heads|embed|gate)\b")
+    for path in FILES:
+        if path.relative_to(PACKAGE).parts[0] != "nn":
+            assert not parts.search(path.read_text()), f"{path} reaches into the network; ask its forward"
+
+
+def test_what_kind_of_target_y_is_only_the_problem_asks():
+    branch = re.compile(r"isinstance\(.*(Multiclass|Multilabel)\)|[\"'](multiclass|multilabel)[\"']")
+    for path in FILES:
+        if path.name != "_problem.py":
+            found = [line for line in path.read_text().splitlines() if branch.search(line) and "``" not in line]
+            assert not found, f"{path} asks for the kind of target: {found}"
+
+
+def test_benchmarks_patch_nothing():
+    folder = PACKAGE.parent / "benchmarks"
+    if not folder.exists():
+        pytest.skip("the benchmarks are not in this copy")
+    for path in folder.glob("*.py"):
+        text = path.read_text()
+        assert "mock" not in text and not re.search(r"from sklearn_aecf\.?[a-z.]*\._|import _[a-z]", text), path

@@ -8,6 +8,7 @@ from conftest import fast_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from torch.testing import assert_close
 
 from sklearn_aecf.masking import (
@@ -186,3 +187,31 @@ def test_what_a_strategy_of_the_users_must_not_return(data, make, message):
 def test_parameters_outside_their_range_are_refused_before_training(data, masking, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fast_classifier(masking=masking).fit(*data)
+
+
+class Half(Masking):
+    """A fourth sampler: every other draw loses the first modality, where another is there."""
+
+    def __init__(self, rate=0.5):
+        self.rate = rate
+
+    def draw(self, present, weights, entropy, n_draws, state):
+        several = present.sum(dim=1) > 1
+        hidden = (torch.rand(len(present), n_draws) < self.rate) & several[:, None]
+        subsets = present[:, None].expand(-1, n_draws, -1).clone()
+        subsets[..., 0] &= ~hidden
+        return subsets
+
+
+@pytest.mark.parametrize("masking", [UniformMasking(), EntropyMasking(), RegretMasking(), Half()], ids=repr)
+def test_a_rate_goes_into_a_grid_and_the_object_stays_as_it_was(data, masking):
+    X, y = data
+    search = GridSearchCV(fast_classifier(masking=masking), {"masking__rate": [0.1, 0.6]}, cv=2).fit(X, y)
+    best = search.best_estimator_
+    assert best.masking.rate == search.best_params_["masking__rate"] == best.net_.criterion_.masking.rate
+    assert masking.rate == 0.5 and best.net_.criterion_.masking is not best.masking
+    hidden = [
+        fast_classifier(masking=clone(masking).set_params(rate=r)).fit(X, y).history_["hidden_share"]
+        for r in (0.1, 0.6)
+    ]
+    assert hidden[0].mean() < hidden[1].mean()
