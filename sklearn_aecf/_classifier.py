@@ -451,7 +451,8 @@ class AECFClassifier(
             verbose=self.verbose,
             device=device,
             precision=self.precision,
-            fingerprint=self._fingerprint(training, views),
+            # Checkpoints are written and read by callbacks alone.
+            fingerprint=self._fingerprint(training, views) if self.callbacks else "",
         )
 
     def _fingerprint(self, training, views):

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -80,14 +81,14 @@ class _Form:
 class MappingForm(_Form):
     """A dict, `MultimodalData` or `SliceDict`: a modality an entry."""
 
-    def as_container(self, labels=None):
+    @cached_property
+    def container(self):
         """X as `MultimodalData`."""
         return self.X if isinstance(self.X, MultimodalData) else MultimodalData(self.X)
 
-    @property
-    def container(self):
+    def as_container(self, labels=None):
         """X as `MultimodalData`."""
-        return self.as_container()
+        return self.container
 
     def read(self, spec=None):
         """The modalities as they are, and the names of those features that came with any; see `ArrayForm.read`."""

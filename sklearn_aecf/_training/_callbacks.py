@@ -72,7 +72,3 @@ def _replay(stopping, best, net):
 
 def _of_type(net, kind):
     return [callback for _, callback in net.callbacks_ if isinstance(callback, kind)]
-
-
-def quiet(*args, **kwargs):
-    """A sink for early stopping: `n_iter_` and `history_` say what happened."""

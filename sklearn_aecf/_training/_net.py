@@ -8,9 +8,10 @@ from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring, PrintLog, ProgressBar
 from skorch.helper import predefined_split
+from skorch.utils import noop
 
 from sklearn_aecf._training._batches import BatchIterator
-from sklearn_aecf._training._callbacks import EndEpochTask, KeepState, StopWhenAsked, quiet
+from sklearn_aecf._training._callbacks import EndEpochTask, KeepState, StopWhenAsked
 from sklearn_aecf._training._objective import AECFObjective
 from sklearn_aecf.nn._runtime import autocast
 
@@ -74,7 +75,9 @@ class AECFNet(ClassifierMixin, NeuralNet):
     def _losses(self, output, target, X, training):
         if training:
             return self.criterion_(output, target, X)
-        logits = self.mean_logits(output)
+        return self._validation_losses(self.mean_logits(output), target, X)
+
+    def _validation_losses(self, logits, target, X):
         each = self.problem.loss(logits, target, X["label_weight"])
         return (each * X["weight"]).mean(), {"valid_complete_loss": (each[0] * X["weight"]).mean()}
 
@@ -102,9 +105,9 @@ class AECFNet(ClassifierMixin, NeuralNet):
         """Losses on the views of the validation rows."""
         X, target = batch
         with autocast(self.device, self.precision):
-            output = self.infer(X)
-            loss, parts = self._losses(output, target, X, training=False)
-        return {"loss": loss, "parts": parts, "output": output}
+            logits = self.mean_logits(self.infer(X))
+            loss, parts = self._validation_losses(logits, target, X)
+        return {"loss": loss, "parts": parts, "logits": logits}
 
     def evaluation_step(self, batch, training=False):
         """Logits of the members' mean on the observed sets: what skorch's scoring callbacks predict with."""
@@ -132,7 +135,7 @@ class AECFNet(ClassifierMixin, NeuralNet):
                 losses.append(step["loss"])
                 parts.append(step["parts"])
                 if not training:
-                    outcomes.append((self.mean_logits(step["output"]), batch))
+                    outcomes.append((step["logits"], batch))
                 if listening:
                     self._tell_batch_end(batch, training, prefix, step, sizes[-1])
         except KeyboardInterrupt:
@@ -164,7 +167,8 @@ class AECFNet(ClassifierMixin, NeuralNet):
         if X["label_weight"] is not None:
             # To a scorer a label that nobody reported must not look like a 0.
             target = torch.where(X["label_weight"] > 0, target, torch.nan)
-        predicted = self.mean_logits(step["output"])[0].detach()
+        logits = self.mean_logits(step["output"]) if training else step["logits"]
+        predicted = logits[0].detach()
         self.notify("on_batch_end", batch=(X, target), training=training, y_pred=predicted, loss=step["loss"])
 
     @torch.no_grad()
@@ -317,7 +321,7 @@ def make_net(
             )
     chosen = [("aecf_task", EndEpochTask()), ("aecf_state", KeepState())]
     if validation is not None and patience is not None and not any(isinstance(c, EarlyStopping) for _, c in users):
-        stop = EarlyStopping(monitor=stopping_loss, patience=patience, load_best=True, sink=quiet)
+        stop = EarlyStopping(monitor=stopping_loss, patience=patience, load_best=True, sink=noop)
         chosen.append(("early_stopping", stop))
     if verbose:
         chosen.append(("aecf_progress", ProgressBar(batches_per_epoch="auto")))

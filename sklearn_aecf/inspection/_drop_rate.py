@@ -84,7 +84,7 @@ class DropRateDisplay:
         seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
         scores = {}
         for name, fitted in estimators.items():
-            fitted, seen = unwrapped(fitted, X, modalities)
+            fitted, seen = unwrapped(fitted, X)
             scorer = check_scoring(fitted, scoring)
             groups = modalities_of(fitted, seen, modalities)
             # Every estimator meets the same draws.

@@ -144,7 +144,7 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     import matplotlib.pyplot as plt
 
     name = type(estimator).__name__
-    estimator, X = unwrapped(estimator, X, modalities)
+    estimator, X = unwrapped(estimator, X)
     subsets = subset_report(estimator, X, y, scoring=scoring, modalities=modalities)
     importance = modality_importance(
         estimator, X, y, scoring=scoring, method="shapley", random_state=random_state, modalities=modalities

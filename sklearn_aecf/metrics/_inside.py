@@ -46,14 +46,13 @@ def innermost(estimator, X):
     return inside.steps[-1][1], inside[:-1].transform(X) if len(inside.steps) > 1 else X
 
 
-def unwrapped(estimator, X, modalities=None):
+def unwrapped(estimator, X):
     """The classifier inside and X as it sees it, so that X is transformed once and not once a subset.
 
     Parameters
     ----------
     estimator : fitted classifier, Pipeline or search
     X : dict, MultimodalData, array-like or DataFrame
-    modalities : dict of str to columns, default=None
 
     Returns
     -------
@@ -65,10 +64,8 @@ def unwrapped(estimator, X, modalities=None):
     inside = getattr(estimator, "best_estimator_", estimator)
     if not isinstance(inside, Pipeline) or not hasattr(inside.steps[-1][1], "predict_proba_subsets"):
         return (inside if hasattr(inside, "predict_proba_subsets") else estimator), X
-    transformers, last = inside[:-1], inside.steps[-1][1]
-    if all(_looks_at_one_modality(step) for _, step in transformers.steps):
-        return last, transformers.transform(X) if len(transformers) else X
-    return estimator, X
+    alike = all(_looks_at_one_modality(step) for _, step in inside.steps[:-1])
+    return innermost(inside, X) if alike else (estimator, X)
 
 
 def _looks_at_one_modality(step):

@@ -108,7 +108,7 @@ class SubsetPredictions:
                 f"{type(estimator).__name__} has no predict_proba; give a classifier that predicts probabilities, e.g. "
                 "wrapped in CalibratedClassifierCV."
             )
-        self.estimator, self.X = unwrapped(estimator, X, modalities)
+        self.estimator, self.X = unwrapped(estimator, X)
         self.modalities = modalities_of(self.estimator, self.X, modalities)
         self.form = form_of(self.X, self.modalities)
         self.names, self.present = self.form.presence()
