@@ -21,9 +21,23 @@ from sklearn_aecf._sklearn_support import (
     all_or_nothing,
     with_callbacks,
 )
-from sklearn_aecf._training import fit_temperature, history_columns, make_net, training_rows, validation_views
+from sklearn_aecf._training import (
+    fit_reliability,
+    fit_temperature,
+    history_columns,
+    make_net,
+    training_rows,
+    validation_views,
+)
 from sklearn_aecf._training._own_encoders import own_encoders
-from sklearn_aecf.masking import EntropyMasking, Masking, RegretMasking, UniformMasking
+from sklearn_aecf.masking import (
+    Corruption,
+    EntropyMasking,
+    Masking,
+    RandomCorruption,
+    RegretMasking,
+    UniformMasking,
+)
 from sklearn_aecf.nn import AECFNetwork
 from sklearn_aecf.nn._runtime import choose_device, seeded, suited_threads
 
@@ -94,6 +108,14 @@ class AECFClassifier(
         which rows hardly differ, because U is small.
     agreement_weight : float, default=0.3
         Strength of the pull from predictions of fewer modalities towards those of more (ours); 0 switches it off.
+    corruption_rate : float, default=0.1
+        Share in [0, 1) of modalities that are taken to be broken before anything is seen of their values (ours). With
+        it the model learns, after the rest, which values are such as their sensor gave in training, and listens less
+        to others; see `modality_reliability`. 0 switches it off: then values are believed whatever they are.
+    corruption : Corruption, default=None
+        What a broken sensor might do to values, to learn from: an object of `sklearn_aecf.masking`, or of a subclass of
+        your own. None is `RandomCorruption`. It decides on nothing else: what it does not do is found, too, as far
+        as it makes values unlike those of training.
     monotone_weight : float, default=0.0
         Strength of the penalty on confidence that grows as modalities are hidden: the paper's contrastive expert
         calibration. Off, because neither scores nor calibration gained by it on four data sets.
@@ -210,6 +232,8 @@ class AECFClassifier(
         "entropy_scale": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "agreement_weight": [Interval(Real, 0, None, closed="left")],
         "monotone_weight": [Interval(Real, 0, None, closed="left")],
+        "corruption_rate": [Interval(Real, 0, 1, closed="left")],
+        "corruption": [Corruption, None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -245,6 +269,8 @@ class AECFClassifier(
         entropy_scale="auto",
         agreement_weight=0.3,
         monotone_weight=0.0,
+        corruption_rate=0.1,
+        corruption=None,
         learning_rate=1e-3,
         weight_decay=1e-2,
         batch_size="auto",
@@ -276,6 +302,8 @@ class AECFClassifier(
         self.entropy_scale = entropy_scale
         self.agreement_weight = agreement_weight
         self.monotone_weight = monotone_weight
+        self.corruption_rate = corruption_rate
+        self.corruption = corruption
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.batch_size = batch_size
@@ -416,6 +444,12 @@ class AECFClassifier(
         self._record_history()
         if validation is not None and self.temperature is not None:
             self.temperature_ = fit_temperature(self._model, validation, views.numpy(), self.temperature)
+        if self.corruption_rate > 0 and hasattr(net.module_, "reliability"):
+            corruption = RandomCorruption() if self.corruption is None else clone(self.corruption)
+            with seeded(seed, device):
+                net.module_.reliability = fit_reliability(
+                    self._model, training, validation, corruption, self.corruption_rate
+                )
 
     def _make_net(self, training, validation, views, device):
         masking = masking_of(self.masking, self.mask_rate)
@@ -638,6 +672,33 @@ class AECFClassifier(
             Rows sum to 1; exactly 0 where a modality is missing, and in rows with nothing observed.
         """
         return self._model.gate_weights(self._checked_input(X))
+
+    def modality_reliability(self, X):
+        """How far the values of each modality can be trusted: low where its sensor seems to be broken.
+
+        Parameters
+        ----------
+        X : as in `predict_proba`
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_modalities)
+            In [0, 1]; NaN where a modality is missing. Gate weights are proportional to it, as far as it is below what
+            one genuine training row in ten falls short of. A row whose modalities are all unreliable goes to the
+            class prior.
+
+        Raises
+        ------
+        ValueError
+            If the model was fitted with ``corruption_rate=0``, or `network` has no ``reliability``.
+        """
+        data = self._checked_input(X)
+        if getattr(self.net_.module_, "reliability", None) is None:
+            raise ValueError(
+                "This model has not learnt which values to trust; fit it with corruption_rate > 0, on 50 rows of a "
+                "modality at least, and with a network that has the attribute `reliability` of AECFNetwork."
+            )
+        return self._model.reliability(data)
 
     def uncertainty(self, X):
         """``U(x)``, by which the entropy term is weighed: how far the members of the ensemble disagree.

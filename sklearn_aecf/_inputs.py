@@ -160,6 +160,16 @@ class TableInput:
         """Shape of a row's input."""
         return (self.statistics.n_inputs,)
 
+    @property
+    def n_values(self):
+        """Inputs that are values; indicators of gaps follow them."""
+        return len(self.statistics.mean)
+
+    @property
+    def standardized(self):
+        """Whether values have mean 0 and spread 1, and gaps are exactly 0."""
+        return self.standardize
+
     def fill(self, values, out):
         """Write the inputs of rows that have the modality into a float32 array."""
         prepare(values, self.statistics, standardize=self.standardize, out=out)
@@ -184,6 +194,10 @@ class RawInput:
     shape: tuple
     dtype: torch.dtype
     statistics: ModalityStatistics | None = None
+
+    # Of an input of any shape nothing is known but what its encoder makes of it.
+    n_values = 0
+    standardized = False
 
     def fill(self, values, out):
         """Write the inputs of rows that have the modality into an array of the input's dtype."""

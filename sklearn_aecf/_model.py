@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sklearn_aecf._data import Modalities
 from sklearn_aecf._inputs import NetworkInputs
@@ -73,13 +73,22 @@ class Model:
             The prior where a row has nothing of a view.
         """
         present = (data.present[:, None] if views is None else views)[..., self.inputs.active]
-        logits = self.logits(data, views)
+        found = self._collect(data, self._mean_logits_and_trust, views)
+        logits, trust = found["logits"], found.get("trust")
         if self.temperature is not None:
-            temperature = self.temperature.temperature(present.reshape(-1, present.shape[-1]))
-            logits = logits / temperature.reshape(*present.shape[:2], 1)
+            heard = present if trust is None else present * trust
+            temperature = self.temperature.temperature(heard.reshape(-1, heard.shape[-1]))
+            logits = logits / temperature.reshape(*heard.shape[:2], 1)
         probability = self.problem.link(logits)
+        if trust is not None:
+            nothing = np.where(present, 1 - trust, 1).prod(axis=-1)[..., None]
+            probability = (1 - nothing) * probability + nothing * self.prior
         probability[~present.any(axis=-1)] = self.prior
         return probability
+
+    def _mean_logits_and_trust(self, output):
+        found = {"logits": self._mean_logits(output)}
+        return found if "trust" not in output else {**found, "trust": output["trust"]}
 
     def logits(self, data: Modalities, views=None):
         """Logits of the members' mean probabilities, not calibrated.
@@ -94,7 +103,7 @@ class Model:
         ValueError
             If an encoder or a network of the user's returns NaN or infinity.
         """
-        return self._collect(data, self._mean_logits, views)
+        return self._collect(data, lambda output: {"logits": self._mean_logits(output)}, views)["logits"]
 
     def _mean_logits(self, output):
         return self.problem.mean_logits(output["logits"].float(), dim=1).transpose(0, 1)
@@ -102,12 +111,53 @@ class Model:
     def gate_weights(self, data: Modalities):
         """Gate weights, shape (n_rows, n_modalities); 0 in rows with nothing observed."""
         weights = np.zeros(data.present.shape)
-        weights[:, self.inputs.active] = self._collect(data, lambda output: output["weights"][:, 0])
+        found = self._collect(data, lambda output: {"weights": output["weights"][:, 0]})
+        weights[:, self.inputs.active] = found["weights"]
         return weights
+
+    def reliability(self, data: Modalities):
+        """Reliabilities, shape (n_rows, n_modalities); NaN where missing, and in modalities never seen in training."""
+        reliability = np.full(data.present.shape, np.nan)
+        found = self._collect(data, lambda output: {"reliability": output["reliability"][:, 0]})
+        reliability[:, self.inputs.active] = found["reliability"]
+        reliability[~data.present] = np.nan
+        return reliability
+
+    @torch.inference_mode()
+    def seen_alone(self, inputs: list[Tensor], present: Tensor, views: Tensor):
+        """Embeddings, and calibrated logits from some subsets of the modalities, of rows as tensors.
+
+        Parameters
+        ----------
+        inputs : list of Tensor of shape (n_rows, ...)
+        present : bool Tensor of shape (n_rows, n_active)
+        views : bool Tensor of shape (n_views, n_active)
+            The same for all rows.
+
+        Returns
+        -------
+        embeddings : Tensor of shape (n_rows, n_active, embed_dim)
+        logits : Tensor of shape (n_rows, n_views, n_outputs)
+        """
+        self.network.eval()
+        temperature = torch.ones(len(views))
+        if self.temperature is not None:
+            temperature = torch.from_numpy(self.temperature.temperature(views.numpy())).float()
+        embeddings, logits, n_together = [], [], self._rows_together(len(views))
+        for start in range(0, len(present), n_together):
+            rows = slice(start, start + n_together)
+            here = present[rows].to(self.device)
+            with autocast(self.device, self.precision):
+                output = self.network(
+                    [x[rows].to(self.device) for x in inputs], here, views=here[:, None] & views.to(self.device)
+                )
+                embeddings.append(output["embeddings"].float().cpu())
+                logits.append(self._mean_logits(output).cpu())
+        return torch.cat(embeddings), torch.cat(logits) / temperature[:, None]
 
     def fused(self, data: Modalities):
         """Fused embeddings, shape (n_rows, embed_dim); zeros in rows with nothing observed."""
-        fused = self._collect(data, lambda output: output["fused"][:, 0])
+        fused = self._collect(data, lambda output: {"fused": output["fused"][:, 0]})["fused"]
         fused[~self.observed(data)] = 0
         return fused
 
@@ -116,20 +166,20 @@ class Model:
 
         def spread(output):
             logits = output["samples"] if "samples" in output else output["logits"][0]
-            return uncertainty(self.problem.probabilities(logits.float()))
+            return {"spread": uncertainty(self.problem.probabilities(logits.float()))}
 
         with seeded(0, self.device):
-            found = self._collect(data, spread, n_samples=n_samples)
+            found = self._collect(data, spread, n_samples=n_samples)["spread"]
         found[~self.observed(data)] = np.nan
         return found
 
     @torch.inference_mode()
     def _collect(self, data, pick, views=None, n_samples=0):
-        """What `pick` takes from the network's output, for all rows."""
+        """What `pick` takes from the network's output, by name, for all rows."""
         self.network.eval()
         n_together = self._rows_together(1 if views is None else views.shape[1])
         buffers = self.inputs.empty(_padded(min(n_together, len(data))))
-        collected = None
+        collected: dict[str, np.ndarray] = {}
         for start in range(0, len(data), n_together):
             rows = slice(start, min(start + n_together, len(data)))
             n_rows = rows.stop - rows.start
@@ -141,11 +191,12 @@ class Model:
             chosen = None if views is None else self._flags(views[rows], len(inputs[0]))
             with autocast(self.device, self.precision):
                 output = self.network([x.to(self.device) for x in inputs], present, views=chosen, n_samples=n_samples)
-                found = pick(output)[:n_rows]
-            if collected is None:
-                collected = np.empty((len(data), *found.shape[1:]))
-            collected[rows] = found.float().cpu().numpy()
-        wrong = ~np.isfinite(collected).reshape(len(data), -1).all(axis=1)
+                found = {name: value[:n_rows].float().cpu().numpy() for name, value in pick(output).items()}
+            for name, value in found.items():
+                collected.setdefault(name, np.empty((len(data), *value.shape[1:])))[rows] = value
+        wrong = np.zeros(len(data), dtype=bool)
+        for value in collected.values():
+            wrong |= ~np.isfinite(value).reshape(len(data), -1).all(axis=1)
         if wrong.any():
             raise ValueError(
                 f"The network returns NaN or infinity for {wrong.sum()} of {len(data)} rows (first in row "

@@ -190,6 +190,14 @@ class Multiclass:
         """See `losses.multiclass_loss`."""
         return multiclass_loss(logits, target)
 
+    def gain(self, logits, target, prior, label_weight=None):
+        """Log likelihood of y beyond that of the prior (c,), of each row, in nats."""
+        return self.loss(prior.clamp(min=1e-6).log().expand_as(logits), target) - self.loss(logits, target)
+
+    def exclusive_prior(self, prior):
+        """The prior where classes exclude each other, so that two predictions can contradict each other."""
+        return prior
+
     def refined_loss(self, logits, target, weight, label_weight=None):
         """See `losses.refined_multiclass_loss`."""
         return refined_multiclass_loss(logits, target, weight)
@@ -338,6 +346,15 @@ class Multilabel:
     def loss(self, logits, target, label_weight=None):
         """See `losses.multilabel_loss`."""
         return multilabel_loss(logits, target, label_weight)
+
+    def gain(self, logits, target, prior, label_weight=None):
+        """Log likelihood of all labels of y beyond that of the prior (c,), of each row, in nats."""
+        before = self.loss(torch.logit(prior, eps=1e-6).expand_as(logits), target, label_weight)
+        return self.n_outputs * (before - self.loss(logits, target, label_weight))
+
+    def exclusive_prior(self, prior):
+        """None: labels do not exclude each other."""
+        return None
 
     def refined_loss(self, logits, target, weight, label_weight=None):
         """See `losses.refined_multilabel_loss`."""

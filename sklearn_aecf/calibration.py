@@ -104,17 +104,18 @@ class SubsetTemperature(BaseEstimator):
 
         Parameters
         ----------
-        present : array-like of bool, shape (n_rows, n_modalities)
+        present : array-like of bool or float, shape (n_rows, n_modalities)
+            Between 0 and 1 where a modality is there, but trusted in part only.
 
         Returns
         -------
         ndarray of shape (n_rows,), positive
         """
         check_is_fitted(self)
-        present = np.asarray(present, dtype=bool)
+        present = np.asarray(present, dtype=float)
         if present.ndim != 2 or present.shape[1] != len(self.absence_):
             raise ValueError(f"present must have {len(self.absence_)} columns. Got shape {present.shape}.")
-        return np.exp(self.log_scale_ + (~present) @ self.absence_)
+        return np.exp(self.log_scale_ + (1 - present) @ self.absence_)
 
     def transform(self, logits, present):
         """Logits divided by the temperature of their row, shape (n_rows, n_classes)."""

@@ -107,6 +107,21 @@ class MappingForm(_Form):
         }
         return self._like(arrays)
 
+    def values(self, name):
+        """What stands in a modality, as an array."""
+        return self.container[name]
+
+    def replaced(self, changes):
+        """X with other numbers in some rows: `changes` has rows and values by name of the modality."""
+        arrays = dict(self.container)
+        for name, (rows, values) in changes.items():
+            # Bytes and codes stay what they are, where they are no table: their encoder knows nothing else.
+            kept = arrays[name].dtype.kind in "biu" and arrays[name].ndim != 2
+            dtype = arrays[name].dtype if kept else np.result_type(arrays[name].dtype, np.float16)
+            arrays[name] = (np.ma if np.ma.isMaskedArray(arrays[name]) else np).array(arrays[name], dtype=dtype)
+            arrays[name][rows] = _as_kind(values, dtype)
+        return self._like(arrays)
+
     def permuted(self, name, order):
         """X with the rows of one modality in another order."""
         return self._like({**self.container, name: self.container[name][order]})
@@ -152,6 +167,10 @@ class _ColumnsForm(_Form):
         groups = self.groups()
         parts = [self._values(columns) for columns in groups.values()]
         return tuple(groups), np.column_stack([~missing_rows(part) for part in parts])
+
+    def values(self, name):
+        """What stands in a modality, as an array."""
+        return self._values(self.groups()[name])
 
 
 class ArrayForm(_ColumnsForm):
@@ -214,6 +233,13 @@ class ArrayForm(_ColumnsForm):
         for m, columns in enumerate(self.groups().values()):
             blanked[np.ix_(~keep[:, m], columns)] = np.nan
         return blanked
+
+    def replaced(self, changes):
+        """X with other numbers in some rows: `changes` has rows and values by name of the modality."""
+        replaced, groups = np.array(self.X, dtype=np.result_type(np.asarray(self.X).dtype, np.float16)), self.groups()
+        for name, (rows, values) in changes.items():
+            replaced[np.ix_(rows, groups[name])] = values
+        return replaced
 
     def permuted(self, name, order):
         """X with the rows of one modality in another order."""
@@ -308,6 +334,14 @@ class PandasForm(_FrameForm):
             mask[np.ix_(~keep[:, m], [self.X.columns.get_loc(label) for label in labels])] = True
         return self.X.mask(mask)
 
+    def replaced(self, changes):
+        """X with other numbers in some rows: `changes` has rows and values by name of the modality."""
+        replaced, groups = self.X.copy(), self.groups()
+        for name, (rows, values) in changes.items():
+            for label, column in zip(groups[name], values.T, strict=True):
+                replaced[label] = _with_rows(self._values([label])[:, 0], rows, column)
+        return replaced
+
     def permuted(self, name, order):
         """X with the rows of one modality in another order."""
         permuted = self.X.copy()
@@ -335,6 +369,14 @@ class PolarsForm(_FrameForm):
                 columns[label] = frame({label: blanked}, strict=False)[label]
         return self.X.with_columns(**columns)
 
+    def replaced(self, changes):
+        """X with other numbers in some rows: `changes` has rows and values by name of the modality."""
+        frame, groups, columns = type(self.X), self.groups(), {}
+        for name, (rows, values) in changes.items():
+            for label, column in zip(groups[name], values.T, strict=True):
+                columns[label] = frame({label: _with_rows(self._values([label])[:, 0], rows, column)})[label]
+        return self.X.with_columns(**columns)
+
     def permuted(self, name, order):
         """X with the rows of one modality in another order."""
         return self.X.with_columns(**{label: self.X[label][order] for label in self.groups()[name]})
@@ -357,6 +399,23 @@ def _blanked(array, rows, name):
     blanked = np.array(array, dtype=np.result_type(array.dtype, np.float16))
     blanked[rows] = np.nan
     return blanked
+
+
+def _with_rows(column, rows, values):
+    """A copy as floats with other values in some rows."""
+    changed = np.array(column, dtype=np.result_type(column.dtype, np.float16))
+    changed[rows] = values
+    return changed
+
+
+def _as_kind(values, dtype):
+    """Numbers as another kind of number, the nearest that there are."""
+    if np.dtype(dtype).kind == "f":
+        return values.astype(dtype)
+    if np.dtype(dtype).kind == "b":
+        return values > 0.5
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
 
 
 def _is_list_of_tables(X):

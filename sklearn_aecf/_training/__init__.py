@@ -2,7 +2,16 @@
 
 from sklearn_aecf._training._net import AECFNet, history_columns, make_net
 from sklearn_aecf._training._objective import validation_views
+from sklearn_aecf._training._reliability import fit_reliability
 from sklearn_aecf._training._streams import training_rows
 from sklearn_aecf._training._temperature import fit_temperature
 
-__all__ = ["AECFNet", "fit_temperature", "history_columns", "make_net", "training_rows", "validation_views"]
+__all__ = [
+    "AECFNet",
+    "fit_reliability",
+    "fit_temperature",
+    "history_columns",
+    "make_net",
+    "training_rows",
+    "validation_views",
+]

@@ -244,7 +244,9 @@ class AECFNet(ClassifierMixin, NeuralNet):
         """Go on from another net of the same architecture: weights, optimiser state and history."""
         self.initialize()
         try:
-            self.module_.load_state_dict(other.module_.state_dict())
+            # Reliability is learnt anew after the training.
+            weights = {k: v for k, v in other.module_.state_dict().items() if not k.startswith("reliability.")}
+            self.module_.load_state_dict(weights)
             self.criterion_.load_state_dict(other.criterion_.state_dict())
         except RuntimeError:
             raise ValueError(

@@ -6,6 +6,7 @@ from sklearn_aecf.inspection._importance import modality_importance
 from sklearn_aecf.inspection._missingness import MissingnessDisplay
 from sklearn_aecf.inspection._reliability import ReliabilityDisplay
 from sklearn_aecf.inspection._report import RobustnessReport, robustness_report
+from sklearn_aecf.inspection._sensors import SensorDisplay
 from sklearn_aecf.inspection._subsets import SubsetDisplay
 from sklearn_aecf.inspection._training import TrainingDisplay
 
@@ -15,6 +16,7 @@ __all__ = [
     "MissingnessDisplay",
     "ReliabilityDisplay",
     "RobustnessReport",
+    "SensorDisplay",
     "SubsetDisplay",
     "TrainingDisplay",
     "gate_summary",

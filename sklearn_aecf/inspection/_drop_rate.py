@@ -1,4 +1,4 @@
-"""Score against the rate at which modalities are missing."""
+"""Score against the rate at which modalities are missing or broken."""
 
 from collections.abc import Mapping
 
@@ -6,19 +6,20 @@ import numpy as np
 from sklearn.metrics import check_scoring, get_scorer
 from sklearn.utils import check_random_state
 
-from sklearn_aecf.compose import drop_modalities
+from sklearn_aecf.compose import corrupt_modalities, drop_modalities
 from sklearn_aecf.inspection._style import as_frame, is_unit_range, line_style, new_axes, score_label, tidy
 from sklearn_aecf.metrics._inside import modalities_of, unwrapped
 
 
 class DropRateDisplay:
-    """Score of one or several classifiers against the drop rate.
+    """Score of one or several classifiers against the rate at which modalities are missing, or broken.
 
     Parameters
     ----------
     drop_rates : ndarray of shape (n_rates,)
     scores : dict of str to ndarray of shape (n_rates, n_repeats)
     score_name : str
+    rate_name : str, default="drop rate"
 
     Attributes
     ----------
@@ -38,10 +39,11 @@ class DropRateDisplay:
     >>> display = DropRateDisplay.from_estimator(clf, X, y, random_state=0)
     """
 
-    def __init__(self, drop_rates, scores, *, score_name="score"):
+    def __init__(self, drop_rates, scores, *, score_name="score", rate_name="drop rate"):
         self.drop_rates = drop_rates
         self.scores = scores
         self.score_name = score_name
+        self.rate_name = rate_name
 
     @classmethod
     def from_estimator(
@@ -54,11 +56,12 @@ class DropRateDisplay:
         scoring=None,
         n_repeats=5,
         keep_one=True,
+        kind=None,
         random_state=0,
         modalities=None,
         ax=None,
     ):
-        """Hide modalities at several rates, score and plot.
+        """Hide or break modalities at several rates, score and plot.
 
         Parameters
         ----------
@@ -72,6 +75,8 @@ class DropRateDisplay:
         n_repeats : int, default=5
             Draws a rate; the band shows their standard deviation.
         keep_one : bool, default=True
+        kind : str or sequence of str, default=None
+            Modalities are broken in this way (`sklearn_aecf.compose.corrupt_modalities`). None hides them.
         random_state : int, RandomState instance or None, default=0
         modalities : dict of str to columns, default=None
         ax : Axes, default=None
@@ -82,6 +87,12 @@ class DropRateDisplay:
         """
         estimators = estimator if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
         seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+
+        def without(X, rate, **options):
+            if kind is None:
+                return drop_modalities(X, rate, keep_one=keep_one, **options)
+            return corrupt_modalities(X, rate, kind=kind, keep_one=keep_one, **options)
+
         scores = {}
         for name, fitted in estimators.items():
             fitted, seen = unwrapped(fitted, X)
@@ -92,17 +103,15 @@ class DropRateDisplay:
             scores[name] = np.array(
                 [
                     [
-                        scorer(
-                            fitted,
-                            drop_modalities(seen, rate, keep_one=keep_one, random_state=rng, modalities=groups),
-                            y,
-                        )
+                        scorer(fitted, without(seen, rate, random_state=rng, modalities=groups), y)
                         for _ in range(n_repeats)
                     ]
                     for rate in drop_rates
                 ]
             )
-        return cls(np.asarray(drop_rates, dtype=float), scores, score_name=score_label(scoring)).plot(ax=ax)
+        rate_name = "drop rate" if kind is None else "corruption rate"
+        display = cls(np.asarray(drop_rates, dtype=float), scores, score_name=score_label(scoring), rate_name=rate_name)
+        return display.plot(ax=ax)
 
     @classmethod
     def from_predictions(cls, y_true, predictions, *, scoring="accuracy", name="classifier", ax=None):
@@ -144,7 +153,7 @@ class DropRateDisplay:
             self.ax_.fill_between(
                 self.drop_rates, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0
             )
-        self.ax_.set(xlabel="drop rate", ylabel=self.score_name, xlim=(0, max(1e-3, self.drop_rates.max()) * 1.02))
+        self.ax_.set(xlabel=self.rate_name, ylabel=self.score_name, xlim=(0, max(1e-3, self.drop_rates.max()) * 1.02))
         if is_unit_range(np.concatenate([values.ravel() for values in self.scores.values()])):
             self.ax_.set_ylim(0, 1)
         tidy(self.ax_)
@@ -157,7 +166,7 @@ class DropRateDisplay:
         values = np.concatenate(list(self.scores.values()))
         columns = {
             "estimator": np.repeat(list(self.scores), len(self.drop_rates)),
-            "drop_rate": np.tile(self.drop_rates, len(self.scores)),
+            self.rate_name.replace(" ", "_"): np.tile(self.drop_rates, len(self.scores)),
             self.score_name: values.mean(axis=1),
             "std": values.std(axis=1),
         }

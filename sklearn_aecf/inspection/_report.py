@@ -1,4 +1,4 @@
-"""One page on what a classifier does when modalities are missing."""
+"""One page on what a classifier does when modalities are missing or broken."""
 
 import base64
 import html
@@ -8,13 +8,14 @@ from functools import cached_property
 
 import numpy as np
 
+from sklearn_aecf._data import form_of
 from sklearn_aecf.inspection._drop_rate import DropRateDisplay
 from sklearn_aecf.inspection._gate import GateDisplay
 from sklearn_aecf.inspection._importance import modality_importance
 from sklearn_aecf.inspection._missingness import MissingnessDisplay
 from sklearn_aecf.inspection._reliability import ReliabilityDisplay
 from sklearn_aecf.inspection._subsets import SubsetDisplay
-from sklearn_aecf.metrics import monotonicity_report, subset_report
+from sklearn_aecf.metrics import corruption_report, monotonicity_report, subset_report
 from sklearn_aecf.metrics._inside import modalities_of, unwrapped
 
 _STYLE = """
@@ -52,7 +53,7 @@ for (const table of document.querySelectorAll(".aecf-report table:not([data-read
 
 @dataclass
 class RobustnessReport:
-    """Tables and pictures on how a classifier bears missing modalities.
+    """Tables and pictures on how a classifier bears missing and broken modalities.
 
     Attributes
     ----------
@@ -107,7 +108,7 @@ class RobustnessReport:
 
 
 def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_state=0, modalities=None):
-    """Bundle the measures and pictures of robustness to missing modalities.
+    """Bundle the measures and pictures of robustness to missing and broken modalities.
 
     Parameters
     ----------
@@ -135,8 +136,8 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     >>> from sklearn_aecf.inspection import robustness_report
     >>> X, y = make_multimodal_classification(200, random_state=0)
     >>> report = robustness_report(AECFClassifier(max_epochs=3, random_state=0).fit(X, y), X, y)
-    >>> list(report.tables)
-    ['Each subset of modalities', 'Importance of each modality', 'Confidence without a modality']
+    >>> list(report.tables)[2:]
+    ['Confidence without a modality', 'What if a sensor lies']
     """
     from sklearn.utils._optional_dependencies import check_matplotlib_support
 
@@ -170,9 +171,24 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
         monotone = monotonicity_report(estimator, X, modalities=modalities)
         tables["Confidence without a modality"] = monotone.pairs
         numbers["rows surer with less"] = f"{monotone.violation_rate:.1%}"
+        lying = _lying(estimator, X, y, random_state, modalities)
+        if lying is not None:
+            tables["What if a sensor lies"] = lying
+            worst = int(np.nanargmin(lying["lying"]))
+            label = f"accuracy, {lying['modality'][worst]} lying ({lying['kind'][worst]})"
+            numbers[label] = f"{lying['lying'][worst]:.3f} (missing: {lying['missing'][worst]:.3f})"
     with plt.ioff():
         displays = _displays(estimator, X, y, scoring, n_repeats, random_state, modalities, subsets, score, importance)
     return RobustnessReport(f"{name} without some modalities", numbers, tables, displays)
+
+
+def _lying(estimator, X, y, random_state, modalities):
+    """The report on corruption, or None where no modality is made of numbers or no row has two."""
+    names, _ = (form := form_of(X, modalities_of(estimator, X, modalities))).presence()
+    if any(np.asarray(form.values(name)).dtype.kind not in "biuf" for name in names):
+        return None
+    report = corruption_report(estimator, X, y, random_state=random_state, modalities=modalities)
+    return None if np.isnan(report["lying"]).all() else report
 
 
 def _displays(estimator, X, y, scoring, n_repeats, random_state, modalities, subsets, score, importance):

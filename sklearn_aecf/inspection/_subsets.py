@@ -35,14 +35,26 @@ class SubsetDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, scoring=None, subsets="all", max_subsets=64, modalities=None, sort="size", ax=None
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        scoring=None,
+        subsets="all",
+        max_subsets=64,
+        modalities=None,
+        kind=None,
+        random_state=0,
+        sort="size",
+        ax=None,
     ):
         """Evaluate the subsets and plot.
 
         Parameters
         ----------
-        estimator, X, y, subsets, max_subsets, modalities
-            As in `sklearn_aecf.metrics.subset_report`.
+        estimator, X, y, subsets, max_subsets, modalities, kind, random_state
+            As in `sklearn_aecf.metrics.subset_report`: with `kind` what a subset lacks is broken instead of hidden.
         scoring : str, callable or None, default=None
             None is accuracy.
         sort : {"size", "score"}, default="size"
@@ -53,7 +65,15 @@ class SubsetDisplay:
         SubsetDisplay
         """
         report = subset_report(
-            estimator, X, y, scoring=scoring, subsets=subsets, max_subsets=max_subsets, modalities=modalities
+            estimator,
+            X,
+            y,
+            scoring=scoring,
+            subsets=subsets,
+            max_subsets=max_subsets,
+            modalities=modalities,
+            kind=kind,
+            random_state=random_state,
         )
         score = "accuracy" if scoring is None else scoring if isinstance(scoring, str) else "score"
         return cls(report, _names_in(report), score=score).plot(ax=ax, sort=sort)

@@ -9,12 +9,21 @@ from sklearn_aecf.metrics._calibration import (
     expected_calibration_error,
     reliability_curve,
 )
+from sklearn_aecf.metrics._corruption import corruption_report
 from sklearn_aecf.metrics._reports import monotonicity_report, subset_report
-from sklearn_aecf.metrics._scorers import ece_scorer, missing_modality_scorer, subset_scorer, worst_subset_scorer
+from sklearn_aecf.metrics._scorers import (
+    corrupted_modality_scorer,
+    ece_scorer,
+    missing_modality_scorer,
+    subset_scorer,
+    worst_subset_scorer,
+)
 
 __all__ = [
     "CalibrationError",
     "ReliabilityCurve",
+    "corrupted_modality_scorer",
+    "corruption_report",
     "ece_scorer",
     "expected_calibration_error",
     "missing_modality_scorer",

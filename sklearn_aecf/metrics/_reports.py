@@ -10,11 +10,23 @@ from sklearn_aecf.metrics._calibration import expected_calibration_error
 from sklearn_aecf.metrics._subsets import FixedPredictions, SubsetPredictions, choose_subsets, subset_name
 
 
-def subset_report(estimator, X, y, *, scoring=None, subsets="all", max_subsets=64, modalities=None, sample_weight=None):
+def subset_report(
+    estimator,
+    X,
+    y,
+    *,
+    scoring=None,
+    subsets="all",
+    max_subsets=64,
+    modalities=None,
+    sample_weight=None,
+    kind=None,
+    random_state=0,
+):
     """What a classifier is worth on each subset of modalities.
 
-    A subset is evaluated on the rows that have all of it, with everything else hidden; ``"observed"`` takes the rows
-    that have exactly it.
+    A subset is evaluated on the rows that have all of it, with everything else hidden, or broken; ``"observed"`` takes
+    the rows that have exactly it.
 
     Parameters
     ----------
@@ -31,6 +43,11 @@ def subset_report(estimator, X, y, *, scoring=None, subsets="all", max_subsets=6
     modalities : dict of str to columns, default=None
         Column groups, where X is an array or DataFrame and the estimator does not know them.
     sample_weight : array-like of shape (n_rows,), default=None
+    kind : str or sequence of str, default=None
+        What is not of the subset is there, but broken in this way (`sklearn_aecf.compose.corrupt_modalities`). None
+        hides it.
+    random_state : int, RandomState instance or None, default=0
+        Of the corruption.
 
     Returns
     -------
@@ -57,7 +74,7 @@ def subset_report(estimator, X, y, *, scoring=None, subsets="all", max_subsets=6
     >>> report["subset"].tolist()
     ['a + b', 'a', 'b']
     """
-    predictions = SubsetPredictions(estimator, X, modalities)
+    predictions = SubsetPredictions(estimator, X, modalities, kind, random_state)
     y = checked_targets(y, predictions)
     chosen = choose_subsets(subsets, predictions.names, predictions.present, max_subsets)
     weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)

@@ -1,11 +1,11 @@
-"""Scorers for `scoring=`: what a classifier is worth when modalities are missing."""
+"""Scorers for `scoring=`: what a classifier is worth when modalities are missing or broken."""
 
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 
 from sklearn_aecf._data import checked_name, form_of
-from sklearn_aecf.compose import drop_modalities
+from sklearn_aecf.compose import corrupt_modalities, drop_modalities
 from sklearn_aecf.metrics._calibration import expected_calibration_error
 from sklearn_aecf.metrics._inside import modalities_of
 from sklearn_aecf.metrics._subsets import as_matrix, choose_subsets
@@ -49,6 +49,22 @@ class _DropScorer(_HidingScorer):
         rng = check_random_state(self.random_state)
         for _ in range(self.n_repeats):
             yield drop_modalities(X, self.drop_rate, keep_one=self.keep_one, random_state=rng, modalities=modalities)
+
+
+class _CorruptionScorer(_HidingScorer):
+    maker = "corrupted_modality_scorer"
+
+    def __init__(self, scoring, corruption_rate, kind, n_repeats, random_state, modalities):
+        super().__init__(scoring, modalities)
+        self.corruption_rate = corruption_rate
+        self.kind = kind
+        self.n_repeats = n_repeats
+        self.random_state = random_state
+
+    def versions(self, X, modalities):
+        rng = check_random_state(self.random_state)
+        for _ in range(self.n_repeats):
+            yield corrupt_modalities(X, self.corruption_rate, kind=self.kind, random_state=rng, modalities=modalities)
 
 
 class _SubsetScorer(_HidingScorer):
@@ -113,6 +129,43 @@ def missing_modality_scorer(scoring, *, drop_rate=0.5, n_repeats=3, keep_one=Tru
     if n_repeats < 1:
         raise ValueError(f"n_repeats must be at least 1. Got {n_repeats!r}.")
     return _DropScorer(scoring, drop_rate, n_repeats, keep_one, random_state, modalities)
+
+
+def corrupted_modality_scorer(
+    scoring, *, corruption_rate=0.5, kind="noise", n_repeats=3, random_state=0, modalities=None
+):
+    """Make a scorer that breaks each modality of each row with a given probability; one of several stays good.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        Any scorer of scikit-learn, e.g. ``"accuracy"``.
+    corruption_rate : float, default=0.5
+        In [0, 1].
+    kind : str or sequence of str, default="noise"
+        As in `sklearn_aecf.compose.corrupt_modalities`.
+    n_repeats : int, default=3
+        Draws whose scores are averaged.
+    random_state : int, RandomState instance or None, default=0
+        With an int every candidate of a search is scored on the same draws.
+    modalities : dict of str to columns, default=None
+        Column groups, where X is an array or DataFrame and the estimator does not know them.
+
+    Returns
+    -------
+    callable ``scorer(estimator, X, y, sample_weight=None)``
+
+    Examples
+    --------
+    >>> from sklearn_aecf.metrics import corrupted_modality_scorer
+    >>> corrupted_modality_scorer("accuracy", kind="dead")
+    corrupted_modality_scorer(scoring='accuracy', corruption_rate=0.5, kind='dead', n_repeats=3, random_state=0)
+    """
+    if not 0 <= corruption_rate <= 1:
+        raise ValueError(f"corruption_rate must be a probability in [0, 1]. Got {corruption_rate!r}.")
+    if n_repeats < 1:
+        raise ValueError(f"n_repeats must be at least 1. Got {n_repeats!r}.")
+    return _CorruptionScorer(scoring, corruption_rate, kind, n_repeats, random_state, modalities)
 
 
 def subset_scorer(scoring, present, *, modalities=None):

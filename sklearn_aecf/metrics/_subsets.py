@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sklearn_aecf._data import checked_name, form_of
 from sklearn_aecf._problem import Multiclass, Multilabel
+from sklearn_aecf.compose import corrupt_modalities
 from sklearn_aecf.metrics._inside import modalities_of, unwrapped
 
 
@@ -100,9 +101,12 @@ class SubsetPredictions:
     estimator : fitted classifier with ``predict_proba``
     X : dict, MultimodalData, array-like or DataFrame
     modalities : dict of str to columns, default=None
+    kind : str or sequence of str, default=None
+        What is outside a subset is broken in this way; by default it is hidden.
+    random_state : int, RandomState instance or None, default=0
     """
 
-    def __init__(self, estimator, X, modalities=None):
+    def __init__(self, estimator, X, modalities=None, kind=None, random_state=0):
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
                 f"{type(estimator).__name__} has no predict_proba; give a classifier that predicts probabilities, e.g. "
@@ -112,6 +116,7 @@ class SubsetPredictions:
         self.modalities = modalities_of(self.estimator, self.X, modalities)
         self.form = form_of(self.X, self.modalities)
         self.names, self.present = self.form.presence()
+        self.kind, self.random_state = kind, random_state
 
     @property
     def classes(self):
@@ -129,8 +134,13 @@ class SubsetPredictions:
         return np.flatnonzero(self.present[:, subset].all(axis=1))
 
     def hidden(self, subset):
-        """X with everything but the subset hidden."""
-        return self.form.with_presence(np.broadcast_to(subset, self.present.shape))
+        """X with everything but the subset hidden, or broken."""
+        within = np.broadcast_to(subset, self.present.shape)
+        if self.kind is None:
+            return self.form.with_presence(within)
+        return corrupt_modalities(
+            self.X, ~within, kind=self.kind, random_state=self.random_state, modalities=self.modalities
+        )
 
     def rows_hidden(self, subset, rows):
         """Some rows of X with everything but the subset hidden."""
@@ -144,7 +154,7 @@ class SubsetPredictions:
         ndarray of shape (n_rows, n_classes)
         """
         shared = getattr(self.estimator, "predict_proba_subsets", None)
-        if shared is not None:
+        if shared is not None and self.kind is None:
             yield from shared(self.X, as_fitted(subsets, self.names, self.estimator.modality_names_))
             return
         for subset in subsets:

@@ -9,6 +9,7 @@ from sklearn_aecf.nn._encoders import ModalityEmbeddings, OwnEncoder
 from sklearn_aecf.nn._fusion import AECFFusion, ModalityGate
 from sklearn_aecf.nn._heads import MemberHeads
 from sklearn_aecf.nn._network import AECFNetwork
+from sklearn_aecf.nn._reliability import ModalityReliability
 
 __all__ = [
     "AECFFusion",
@@ -17,5 +18,6 @@ __all__ = [
     "MemberHeads",
     "ModalityEmbeddings",
     "ModalityGate",
+    "ModalityReliability",
     "OwnEncoder",
 ]

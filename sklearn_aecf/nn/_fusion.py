@@ -5,6 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+# Below this a modality is as good as absent; the logarithm of 0 would give gradients that are no numbers.
+MIN_TRUST = 1e-6
+
 
 class ModalityGate(nn.Module):
     """Weigh each row's observed modalities.
@@ -54,13 +57,16 @@ class ModalityGate(nn.Module):
             hidden = torch.bmm(embeddings.to(self.from_embeddings.dtype).transpose(0, 1), self.from_embeddings)
         return (hidden + self.from_presence[:, None]).transpose(0, 1)
 
-    def weigh(self, evidence: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights and entropy of views ``present`` of shape (b, v, m), from `evidence`."""
+    def weigh(self, evidence: Tensor, present: Tensor, trust: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Weights and entropy of views ``present`` of shape (b, v, m), from `evidence`; see `forward` for `trust`."""
         with torch.autocast(evidence.device.type, enabled=False):
-            hidden = torch.relu(torch.bmm(present.to(evidence.dtype), evidence) + self.bias)
-            return masked_softmax(self.to_scores(hidden), present)
+            heard = present.to(evidence.dtype) if trust is None else trust * present
+            scores = self.to_scores(torch.relu(torch.bmm(heard, evidence) + self.bias))
+            if trust is not None:
+                scores = scores + heard.clamp(min=MIN_TRUST).log()
+            return masked_softmax(scores, present)
 
-    def forward(self, embeddings: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, embeddings: Tensor, present: Tensor, trust: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Weigh the modalities of each row.
 
         Parameters
@@ -71,6 +77,9 @@ class ModalityGate(nn.Module):
             With `v`, that many subsets of every row are weighed. At least one True a row is expected, but not
             checked here, because that would synchronise a GPU; `AECFClassifier` sees to it. A row without one gets
             weights of 0.
+        trust : Tensor of the shape of `present`, optional
+            In [0, 1]: how reliable each modality is. Weights are proportional to ``trust exp(score)``, and a modality
+            adds to the scores of the others in this proportion: at 0 it is as if it were absent (ours).
 
         Returns
         -------
@@ -80,7 +89,9 @@ class ModalityGate(nn.Module):
             Of the weights, in nats.
         """
         views = present if present.dim() == 3 else present[:, None]
-        weights, entropy = self.weigh(self.evidence(embeddings), views)
+        if trust is not None and trust.dim() == 2:
+            trust = trust[:, None]
+        weights, entropy = self.weigh(self.evidence(embeddings), views, trust)
         return (weights, entropy) if present.dim() == 3 else (weights[:, 0], entropy[:, 0])
 
 
@@ -121,7 +132,9 @@ class AECFFusion(nn.Module):
         """Weighted sums (b, v, d) of embeddings (b, m, d), one per view; weights are (b, v, m)."""
         return torch.bmm(weights.to(embeddings.dtype), embeddings)
 
-    def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, embeddings: list[Tensor], present: Tensor, trust: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Fuse one row's modalities into one vector.
 
         Parameters
@@ -129,6 +142,8 @@ class AECFFusion(nn.Module):
         embeddings : list of m Tensors of shape (b, d), or a Tensor of shape (b, m, d)
             In fitted order. What stands where a modality is absent, NaN included, has no influence.
         present : bool Tensor of shape (b, m)
+        trust : Tensor of shape (b, m), optional
+            How reliable each modality is, in [0, 1]; see `ModalityGate.forward`.
 
         Returns
         -------
@@ -154,7 +169,7 @@ class AECFFusion(nn.Module):
                 f"Got {present.dtype} of shape {tuple(present.shape)}."
             )
         stacked = stacked.masked_fill(~present[..., None], 0)
-        weights, entropy = self.gate(stacked, present)
+        weights, entropy = self.gate(stacked, present, trust)
         return self.combine(stacked, weights[:, None])[:, 0], weights, entropy
 
     def _stacked(self, embeddings: list[Tensor]) -> Tensor:

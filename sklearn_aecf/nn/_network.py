@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sklearn_aecf.nn._encoders import ModalityEncoders, OwnEncoder
 from sklearn_aecf.nn._fusion import AECFFusion
 from sklearn_aecf.nn._heads import MemberHeads
+from sklearn_aecf.nn._reliability import ModalityReliability
 
 # From the presence of the modalities, the gate's weights and their entropy, and the number of draws to subsets.
 Draw = Callable[[Tensor, Tensor, Tensor, int], Tensor]
@@ -35,6 +36,11 @@ class AECFNetwork(nn.Module):
         See `MemberHeads`.
     encoders : mapping of int to OwnEncoder, optional
         Encoders of the user's, by position of the modality.
+
+    Attributes
+    ----------
+    reliability : ModalityReliability or None
+        What tells broken modalities from genuine ones, learnt after the rest; None listens to all alike.
 
     References
     ----------
@@ -67,6 +73,8 @@ class AECFNetwork(nn.Module):
         self.encoders = ModalityEncoders(n_features, hidden_dim, embed_dim, dropout, encoders or {})
         self.fusion = AECFFusion(len(n_features), embed_dim)
         self.heads = MemberHeads(embed_dim, n_outputs, n_members, dropout)
+        self.reliability: ModalityReliability | None = None
+        self.register_load_state_dict_pre_hook(_make_reliability)
 
     def forward(
         self,
@@ -98,7 +106,8 @@ class AECFNetwork(nn.Module):
         -------
         dict of str to Tensor
             ``logits`` (v, k, b, c) of every member on every view; ``weights`` (b, v, m), exactly 0 where absent;
-            ``entropy`` (b, v) of the weights, in nats; ``fused`` (b, v, d), the fused embeddings. With `draw`
+            ``entropy`` (b, v) of the weights, in nats; ``fused`` (b, v, d), the fused embeddings; ``embeddings``
+            (b, m, d). With a `reliability`, outside of training, ``reliability`` and ``trust`` (b, v, m). With `draw`
             ``subsets`` (b, k, m) and ``masked_logits`` (k, b, c). With `n_samples` and one member ``samples``
             (n_samples, b, c) on the first view.
         """
@@ -106,8 +115,12 @@ class AECFNetwork(nn.Module):
         embeddings = self.encoders(inputs, present)
         # What a modality adds to the gate and to the sum is computed once; each further view is a masked sum of it.
         evidence = self.fusion.gate.evidence(embeddings)
-        weights, entropy = self.fusion.gate.weigh(evidence, views)
-        output = {"weights": weights, "entropy": entropy}
+        output, trust = {"embeddings": embeddings}, None
+        if self.reliability is not None and not self.training:
+            output["reliability"], trust = self.reliability(inputs, embeddings, present, views)
+            output["trust"] = trust
+        weights, entropy = self.fusion.gate.weigh(evidence, views, trust)
+        output |= {"weights": weights, "entropy": entropy}
         if draw is None:
             output |= self._predict(embeddings, weights, n_samples)
             return output
@@ -137,3 +150,11 @@ class AECFNetwork(nn.Module):
         dropped = self.heads.dropout.sample(activations.expand(-1, n_samples, -1))
         logits = self.heads.read_out(dropped.reshape(rows * n_samples, 1, -1))
         return logits.view(rows, n_samples, -1).transpose(0, 1)
+
+
+def _make_reliability(network, state, prefix, *ignored):
+    """Make room for a reliability that a network to be loaded has, and this one has not."""
+    prefix = f"{prefix}reliability."
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    if tensors and network.reliability is None:
+        network.reliability = ModalityReliability.from_state(tensors)

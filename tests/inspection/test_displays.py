@@ -9,12 +9,13 @@ from conftest import FORMS, fast_classifier, in_form
 from numpy.testing import assert_allclose
 
 from sklearn_aecf import MultimodalData
-from sklearn_aecf.compose import drop_modalities, hide
+from sklearn_aecf.compose import corrupt_modalities, drop_modalities, hide
 from sklearn_aecf.inspection import (
     DropRateDisplay,
     GateDisplay,
     MissingnessDisplay,
     ReliabilityDisplay,
+    SensorDisplay,
     SubsetDisplay,
     TrainingDisplay,
     gate_summary,
@@ -151,3 +152,56 @@ class TestDisplays:
         monkeypatch.setitem(sys.modules, "pandas", None)
         with pytest.raises(ImportError, match="MissingnessDisplay.frame requires pandas. You can install pandas with"):
             display.frame()
+
+
+class TestLyingSensors:
+    def test_rates_of_corruption(self, trained, data):
+        X, y = data
+        display = DropRateDisplay.from_estimator(trained, X, y, drop_rates=(0, 0.5), n_repeats=2, kind="dead")
+        rng = np.random.RandomState(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
+        expected = [
+            [trained.score(corrupt_modalities(X, rate, kind="dead", random_state=rng), y) for _ in range(2)]
+            for rate in (0, 0.5)
+        ]
+        assert_allclose(next(iter(display.scores.values())), expected)
+        assert display.ax_.get_xlabel() == "corruption rate" and "corruption_rate" in display.frame()
+
+    def test_subsets_with_the_rest_broken(self, trained, data):
+        X, y = data
+        display = SubsetDisplay.from_estimator(trained, X, y, kind="dead")
+        broken = np.tile([False, True, True], (len(y), 1))
+        rows = X.present[:, 0]
+        expected = trained.score(corrupt_modalities(X, broken, kind="dead")[rows], y[rows])
+        frame = display.frame().set_index("subset")
+        assert_allclose(frame.loc["a", "accuracy"], expected)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_which_sensor_failed_when(self, data, form):
+        X, y = data
+        given, modalities = in_form(X, form)
+        clf = fast_classifier(modalities=modalities).fit(given, y)
+        days = np.arange("2024-01-01", "2024-05-30", dtype="datetime64[D]")
+        display = SensorDisplay.from_estimator(clf, given, times=days, threshold=0.9)
+        frame = display.frame()
+        assert_allclose(frame[["a", "b", "c"]], clf.modality_reliability(given))
+        assert_allclose(frame["confidence"], clf.predict_proba(given).max(axis=1))
+        assert list(frame.columns) == ["time", "a", "b", "c", "confidence"]
+        texts = [text.get_text() for text in display.ax_.texts]
+        shares = (np.nan_to_num(display.reliability, nan=1) < 0.9).mean(axis=0)
+        assert texts == [f"{share:.0%} failed" for share in shares]
+        assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["a", "b", "c"]
+
+    def test_sensors_from_predictions_and_what_is_refused(self, data):
+        reliability = [[0.9, np.nan], [0.1, 1.0]]
+        display = SensorDisplay.from_predictions(reliability, ["a", "b"])
+        assert display.confidence_ax_ is None and list(display.frame()) == ["time", "a", "b"]
+        with pytest.raises(
+            ValueError, match=r"^reliability must have 1 columns, one per modality\. Got shape \(2, 2\)\.$"
+        ):
+            SensorDisplay.from_predictions(reliability, ["a"])
+        with pytest.raises(ValueError, match=r"^times has 3 entries but reliability has 2 rows\.$"):
+            SensorDisplay.from_predictions(reliability, ["a", "b"], times=[1, 2, 3])
+        with pytest.raises(ValueError, match=r"^times must ascend; sort the rows by them\.$"):
+            SensorDisplay.from_predictions(reliability, ["a", "b"], times=[2, 1])
+        with pytest.raises(TypeError, match=r"^object has no modality_reliability; give a fitted AECFClassifier, or a"):
+            SensorDisplay.from_estimator(object(), data[0])

@@ -14,8 +14,9 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_aecf.compose import ModalityTransformer, drop_modalities
+from sklearn_aecf.compose import ModalityTransformer, corrupt_modalities, drop_modalities
 from sklearn_aecf.metrics import (
+    corrupted_modality_scorer,
     ece_scorer,
     expected_calibration_error,
     missing_modality_scorer,
@@ -34,6 +35,17 @@ class TestScorers:
         assert scorer(fitted, X, y) == pytest.approx(np.mean(expected))
         assert scorer(fitted, X, y) == scorer(fitted, X, y)
 
+    def test_corruption_scorer_is_the_mean_over_its_draws(self, fitted, data):
+        X, y = data
+        scorer = corrupted_modality_scorer("accuracy", corruption_rate=0.4, kind="dead", n_repeats=2, random_state=5)
+        rng = np.random.RandomState(5)
+        expected = [fitted.score(corrupt_modalities(X, 0.4, kind="dead", random_state=rng), y) for _ in range(2)]
+        assert scorer(fitted, X, y) == pytest.approx(np.mean(expected)) == scorer(fitted, X, y)
+        with pytest.raises(ValueError, match=r"^corruption_rate must be a probability in \[0, 1\]\. Got 1\.5\.$"):
+            corrupted_modality_scorer("accuracy", corruption_rate=1.5)
+        with pytest.raises(ValueError, match=r"^n_repeats must be at least 1\. Got 0\.$"):
+            corrupted_modality_scorer("accuracy", n_repeats=0)
+
     def test_subset_scorers(self, fitted, data):
         X, y = data
         with warnings.catch_warnings():
@@ -47,7 +59,7 @@ class TestScorers:
         assert ece_scorer(fitted, X, y) == -expected_calibration_error(y, fitted.predict_proba(X))
 
     @pytest.mark.parametrize(
-        "scorer", [missing_modality_scorer("accuracy"), subset_scorer("accuracy", ["a"]), worst_subset_scorer("accuracy"), ece_scorer]
+        "scorer", [missing_modality_scorer("accuracy"), corrupted_modality_scorer("accuracy"), subset_scorer("accuracy", ["a"]), worst_subset_scorer("accuracy"), ece_scorer]
     )  # fmt: skip
     @pytest.mark.filterwarnings("ignore:.*no observed modality")
     def test_in_searches_with_any_classifier(self, data, scorer):

@@ -130,7 +130,7 @@ def test_frozen_weights_stay_and_schedules_win(data):
     schedule = LRScheduler("ExponentialLR", gamma=0.1)
     clf = fast_classifier(callbacks=[("start", start), Freezer("encoders*"), schedule], early_stopping=False).fit(X, y)
     before, after = dict(clf.net_.callbacks_)["start"].state_, clf.net_.module_.state_dict()
-    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed and not any(name.startswith("encoders") for name in changed)
     assert clf.net_.optimizer_.param_groups[0]["lr"] < 1e-5
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from sklearn_aecf.losses import normalized_entropy
 
-__all__ = ["EntropyMasking", "Masking", "RegretMasking", "UniformMasking", "all_subsets", "draw_subsets", "row_rates"]
-
 
 class Masking(BaseEstimator):
     """What decides which modalities are hidden in training: base class of the strategies.

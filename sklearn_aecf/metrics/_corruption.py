@@ -1,0 +1,106 @@
+"""What a classifier is worth when a sensor lies, and whether it notices."""
+
+import warnings
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import check_random_state
+
+from sklearn_aecf._problem import problem_of
+from sklearn_aecf.compose import corrupt_modalities
+from sklearn_aecf.metrics._calibration import expected_calibration_error
+from sklearn_aecf.metrics._reports import checked_targets
+from sklearn_aecf.metrics._subsets import SubsetPredictions, as_fitted, as_matrix
+
+
+def corruption_report(estimator, X, y, *, kinds=("noise", "stuck", "spikes"), random_state=0, modalities=None):
+    """What happens when one modality lies: against genuine values, and against the same modality missing.
+
+    Each modality is broken in turn, in every row that has it and another one, by `corrupt_modalities`.
+
+    Parameters
+    ----------
+    estimator : fitted classifier with ``predict_proba``
+        Any that takes X with missing values. One with ``modality_reliability`` is asked whether it noticed.
+    X : dict, MultimodalData, array-like or DataFrame
+        Rows that the estimator was not fitted on.
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+    kinds : sequence of str, default=("noise", "stuck", "spikes")
+        As in `sklearn_aecf.compose.corrupt_modalities`.
+    random_state : int, RandomState instance or None, default=0
+    modalities : dict of str to columns, default=None
+        Column groups, where X is an array or DataFrame and the estimator does not know them.
+
+    Returns
+    -------
+    dict of str to ndarray
+        A row for each modality and kind, in columns ``modality``, ``kind``, ``n_rows``; ``genuine``, ``missing`` and
+        ``lying``: accuracy (multilabel: of single labels) with the modality as it is, without it, and broken;
+        ``confidence`` and ``ece`` while it lies; ``noticed``: the area under the curve of telling broken from genuine
+        by its reliability, NaN without one. What no row can tell is NaN.
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> from sklearn_aecf.metrics import corruption_report
+    >>> X, y = make_multimodal_classification(300, n_modalities=2, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=5, random_state=0).fit(X[:200], y[:200])
+    >>> report = corruption_report(clf, X[200:], y[200:], kinds=["dead"])
+    >>> report["modality"].tolist(), report["kind"].tolist()
+    (['a', 'b'], ['dead', 'dead'])
+    """
+    predictions = SubsetPredictions(estimator, X, modalities)
+    y = checked_targets(y, predictions)
+    rng = check_random_state(random_state)
+    genuine = _predicted(predictions.estimator, predictions.X)
+    judged = _reliability(predictions, predictions.X)
+    rows = []
+    for m, name in enumerate(predictions.names):
+        usable = np.flatnonzero(predictions.present[:, m] & (predictions.present.sum(axis=1) > 1))
+        without = np.ones(len(predictions.names), dtype=bool)
+        without[m] = False
+        missing = _predicted(predictions.estimator, predictions.hidden(without))
+        chosen = np.zeros_like(predictions.present)
+        chosen[usable, m] = True
+        for kind in kinds:
+            row = {"modality": name, "kind": kind, "n_rows": len(usable)}
+            row |= dict.fromkeys(["genuine", "missing", "lying", "confidence", "ece", "noticed"], np.nan)
+            rows.append(row)
+            if len(usable) == 0:
+                continue
+            broken = corrupt_modalities(
+                predictions.X, chosen, kind=kind, random_state=rng, modalities=predictions.modalities
+            )
+            lying = _predicted(predictions.estimator, broken)[usable]
+            problem = problem_of(y[usable], predictions.classes)
+            row["genuine"] = problem.accuracy(y[usable], genuine[usable])
+            row["missing"] = problem.accuracy(y[usable], missing[usable])
+            row["lying"] = problem.accuracy(y[usable], lying)
+            row["confidence"] = float(problem.sureness(lying).mean())
+            row["ece"] = float(expected_calibration_error(y[usable], lying, labels=problem.label_order))
+            if judged is not None:
+                found = _reliability(predictions, broken)[usable, m]
+                truth = np.repeat([1, 0], len(usable))
+                row["noticed"] = float(roc_auc_score(truth, np.append(judged[usable, m], found)))
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _predicted(estimator, X):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*no observed modality.*")
+        return as_matrix(estimator.predict_proba(X))
+
+
+def _reliability(predictions, X):
+    """Reliabilities in the order of X's modalities, or None of an estimator that knows none."""
+    estimator = predictions.estimator
+    if not hasattr(estimator, "modality_reliability"):
+        return None
+    try:
+        found = estimator.modality_reliability(X)
+    except ValueError:
+        return None
+    known = list(estimator.modality_names_)
+    order = as_fitted(np.eye(len(predictions.names), dtype=bool), predictions.names, known).argmax(axis=1)
+    return found[:, order]

@@ -1,0 +1,90 @@
+"""Modalities broken on purpose: every kind, on every form of X."""
+
+import numpy as np
+import pytest
+from conftest import FORMS, in_form
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_aecf import MultimodalData
+from sklearn_aecf.compose import corrupt_modalities
+from sklearn_aecf.compose._corrupting import KINDS
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_agree_and_x_is_untouched(data, form):
+    X, _ = data
+    given, modalities = in_form(X, form)
+    before = np.asarray(X).copy()
+    kinds = ["noise", "swapped", "stuck"]
+    expected = np.asarray(corrupt_modalities(X, 0.5, kind=kinds, random_state=0))
+    found = corrupt_modalities(given, 0.5, kind=kinds, random_state=0, modalities=modalities)
+    assert type(found) is type(given)
+    if form == "dict":
+        found = np.column_stack(list(found.values()))
+    assert_allclose(np.asarray(found, dtype=float), expected)
+    assert_array_equal(np.asarray(X), before)
+    assert_array_equal(np.isnan(expected), np.isnan(before))
+    assert (expected != before)[~np.isnan(before)].mean() > 0.2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_changes_the_broken_rows_and_no_others(data, kind):
+    X, _ = data
+    broken = np.zeros(X.present.shape, dtype=bool)
+    broken[:40, 0] = True
+    before, after = np.asarray(X["a"]), np.asarray(corrupt_modalities(X, broken, kind=kind, random_state=0)["a"])
+    assert_array_equal(after[40:], before[40:])
+    assert_array_equal(np.isnan(after), np.isnan(before))
+    observed = X.present[:40, 0]
+    changed = (after[:40] != before[:40]).any(axis=1)[observed]
+    assert changed.mean() > 0.8
+
+
+def test_one_modality_stays_good_unless_told_otherwise(data):
+    X, _ = data
+    names = list(X)
+
+    def broken(**options):
+        after = corrupt_modalities(X, 1.0, kind="offset", random_state=0, **options)
+        changed = [(np.asarray(after[name]) != np.asarray(X[name])).any(axis=1) for name in names]
+        return np.column_stack(changed) & X.present
+
+    several = X.present.any(axis=1)
+    assert_array_equal(broken().sum(axis=1)[several], X.present.sum(axis=1)[several] - 1)
+    assert_array_equal(broken(keep_one=False), X.present)
+
+
+def test_gaps_stay_gaps_and_kinds_of_numbers_stay(rng):
+    values = rng.normal(size=(30, 4))
+    values[:, 1] = np.nan
+    values[::3, 2] = np.nan
+    pictures = rng.integers(0, 256, size=(30, 5, 5), dtype=np.uint8)
+    X = MultimodalData({"table": values, "picture": pictures})
+    for kind in KINDS:
+        after = corrupt_modalities(X, 1.0, kind=kind, keep_one=False, random_state=0)
+        assert_array_equal(np.isnan(after["table"]), np.isnan(values))
+        assert after["picture"].dtype == np.uint8 and (after["picture"] != pictures).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rate": 1.5}, r"rate must be a probability in \[0, 1\], or bools of shape \(150, 3\)\. Got 1\.5\."),
+        (
+            {"rate": np.ones((150, 2), dtype=bool)},
+            r"rate must be a probability, or bools of shape \(150, 3\)\. Got bool of shape \(150, 2\)\.",
+        ),
+        ({"rate": 0.5, "kind": "nois"}, r"kind must be among noise, heavy_noise, .*, blended\. Got 'nois'\."),
+        ({"rate": 0.5, "kind": []}, r"kind must be among noise, heavy_noise, .*, blended\. Got none\."),
+    ],
+)
+def test_what_is_refused(data, options, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        corrupt_modalities(data[0], **options)
+
+
+def test_text_has_no_sensor_to_break():
+    X = {"text": np.array(["a", "b", None], dtype=object), "table": np.ones((3, 1))}
+    message = "Modality 'text' is not made of numbers, so that no sensor of it can be broken on purpose."
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        corrupt_modalities(X, 1.0, keep_one=False)
