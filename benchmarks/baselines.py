@@ -272,7 +272,7 @@ NETS = [
     {"learning_rate": 1e-3, "dropout": 0.3}, {"learning_rate": 3e-4, "dropout": 0.3},
     {"learning_rate": 1e-3, "dropout": 0.5},
 ]  # fmt: skip
-GATED = {"n_members": 1, "masking": None, "entropy_weight": 0, "agreement_weight": 0}
+GATED = {"n_members": 1, "masking": None, "entropy_weight": 0, "agreement_weight": 0, "corruption_rate": 0}
 
 # Name to (settings to choose from on validation rows, what makes the model of one of them).
 MODELS = {

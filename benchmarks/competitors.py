@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from sklearn_aecf import AECFClassifier
 
-PLAIN = {"n_members": 1, "entropy_weight": 0, "agreement_weight": 0, "masking": None}
+PLAIN = {"n_members": 1, "entropy_weight": 0, "agreement_weight": 0, "masking": None, "corruption_rate": 0}
 UNSTOPPED = {"early_stopping": False, "temperature": None, "random_state": 0}
 VIEWS = [240, 76, 216, 47, 64, 6]
 

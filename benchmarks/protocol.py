@@ -46,7 +46,7 @@ def at_drop_rate(model, X, y, rate, seed):
     found = []
     for draw in range(1 if rate == 0 else DRAWS):
         hidden = X if rate == 0 else drop_modalities(X, rate, random_state=1000 * seed + draw)
-        found.append(measures(y, _probabilities(model, hidden)))
+        found.append(measures(y, probabilities(model, hidden)))
     return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
 
 
@@ -61,7 +61,7 @@ def over_subsets(model, X, y):
         kept = hide(X, without) if without else X
         rows = kept.present.any(axis=1)
         if rows.any():
-            scores.append(measures(y[rows], _probabilities(model, kept[rows]))["score"])
+            scores.append(measures(y[rows], probabilities(model, kept[rows]))["score"])
     return {"subsets_mean": float(np.mean(scores)), "subsets_worst": float(np.min(scores))}
 
 
@@ -98,7 +98,8 @@ def mean_average_precision(y, probability):
     return float(np.mean(values))
 
 
-def _probabilities(model, X):
+def probabilities(model, X):
+    """Probabilities, without a word on rows that have nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.predict_proba(X)

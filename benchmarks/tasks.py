@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -10,6 +11,8 @@ from sklearn_aecf import MultimodalData
 from sklearn_aecf.datasets import fetch_avmnist, fetch_extrasensory, load_handwritten, load_heart_disease
 
 NAMES = ("avmnist", "extrasensory", "handwritten", "heart")
+# Sets whose licence lets nobody pass them on: read from files of these names in `data_dir`, where they are.
+LOCAL_NAMES = ("wikipedia", "yeast2view", "landuse21")
 
 # Rows to train on, at most: what gradient boosting with masked copies fits within minutes.
 MAX_TRAIN = 12_000
@@ -52,7 +55,7 @@ def tasks(name, seed, data_dir=None, *, on="test", max_train=MAX_TRAIN):
 
     Parameters
     ----------
-    name : {"avmnist", "extrasensory", "handwritten", "heart"}
+    name : {"avmnist", "extrasensory", "handwritten", "heart", "wikipedia", "yeast2view", "landuse21"}
     seed : int
     data_dir : path, default=None
         Where `fetch_avmnist` and `fetch_extrasensory` find their files; by default scikit-learn's data home.
@@ -101,8 +104,27 @@ def _splits(name, seed, data_dir):
             train, held_out = _share(known, heart.target, 0.2, seed)
             test = np.flatnonzero(heart.groups == site)
             yield str(hospital), heart.data, heart.target, None, train, held_out, test
+    elif name in LOCAL_NAMES:
+        X, y, known, test = _local(name, seed, data_dir)
+        train, held_out = _share(known, None if y.ndim == 2 else y, 0.15, seed)
+        yield f"split {seed}", X, y, None, train, held_out, test
     else:
-        raise ValueError(f"Unknown data set {name!r}. Data sets: {', '.join(NAMES)}.")
+        raise ValueError(f"Unknown data set {name!r}. Data sets: {', '.join(NAMES + LOCAL_NAMES)}.")
+
+
+def _local(name, seed, data_dir):
+    """X, y and the positions of the rows to learn from and to test on, of a file of arrays ``X_<modality>``."""
+    with np.load(Path(data_dir or ".") / f"{name}.npz") as file:
+        arrays = dict(file)
+    X = MultimodalData({key.removeprefix("X_"): value for key, value in arrays.items() if key.startswith("X_")})
+    y = arrays["y"] if "y" in arrays else arrays["Y"].astype(float)
+    if "is_test" in arrays:
+        is_test = arrays["is_test"]
+    elif "fold" in arrays:
+        is_test = arrays["fold"] == seed % 10
+    else:
+        is_test = np.random.default_rng(1000 + seed).random(len(y)) < 0.2
+    return X, y, np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
 def _without_a_speaker(speakers, train, held_out, seed):
@@ -128,7 +150,8 @@ def _without_test_rows(rng, groups, train, held_out):
 
 
 def _share(rows, y, fraction, seed):
-    return train_test_split(rows, test_size=fraction, stratify=y[rows], random_state=seed)
+    stratify = None if y is None else y[rows]
+    return train_test_split(rows, test_size=fraction, stratify=stratify, random_state=seed)
 
 
 def _at_most(rng, rows, limit):
