@@ -6,7 +6,7 @@ Each observed modality of each test row is broken with a probability of one half
 model sees the same rows. The kinds of corruption are those of `compose.corrupt_modalities`; AECF learns from others
 (`masking.RandomCorruption`), and from its training rows alone. Writes one row a data set, split, model, seed and kind,
 with the score where the model is told which modalities are broken beside it; a second run goes on where the first
-stopped.
+stopped. With --ablation variants of AECF are compared on validation rows.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from sklearn_aecf import AECFClassifier, MultimodalData
 from sklearn_aecf.compose import corrupt_modalities
+from sklearn_aecf.masking import EntropyMasking, Masking, draw_subsets, row_rates
 
 RATE = 0.5
 # None of these is learnt from. The last three leave values that look genuine, or nearly so: the hard half.
@@ -45,6 +46,39 @@ COMPARED = {
         )
     },
 }
+
+
+class Dominant(Masking):
+    """Hide a modality with a probability that grows with its weight alone."""
+
+    def __init__(self, rate=0.5):
+        self.rate = rate
+
+    def draw(self, present, weights, entropy, n_draws, state):
+        size = present.sum(dim=1, keepdim=True)
+        rates = row_rates(self.rate, len(present), present.device) * size * weights
+        return draw_subsets(present, rates.clamp(max=0.9), n_draws)
+
+
+# The paper's mechanisms and ours, varied on validation rows.
+VARIANTS = {
+    "AECF": {},
+    "corruption_rate=0": {"corruption_rate": 0},
+    "corruption_rate=0.3": {"corruption_rate": 0.3},
+    "no entropy term": {"entropy_weight": 0},
+    "entropy_weight=0.05": {"entropy_weight": 0.05},
+    "entropy_weight=0.5": {"entropy_weight": 0.5},
+    "the paper's coefficient": {"entropy_scale": 1.0},
+    "a constant coefficient": {"entropy_scale": 1e6},
+    "masking='entropy'": {"masking": "entropy"},
+    "EntropyMasking(cap=0.6)": {"masking": EntropyMasking(cap=0.6)},
+    "the dominant modality hidden": {"masking": Dominant()},
+    "monotone_weight=0.1": {"monotone_weight": 0.1},
+    "monotone_weight=0.5": {"monotone_weight": 0.5},
+    "no agreement term": {"agreement_weight": 0},
+}
+VARIED = {name: ([{}], lambda params=params: AECFClassifier(**params)) for name, params in VARIANTS.items()}
+
 MORE = ("kind", "told", "auc_weight", "auc_reliability", "false_alarms", "fit_seconds", "settings")
 
 
@@ -83,17 +117,16 @@ def _auc(score, broken, present):
 
 
 def _reliability(model, X):
-    if getattr(model, "corruption_rate", 0) == 0:
-        return None
-    return model.modality_reliability(X)
+    return model.modality_reliability(X) if hasattr(model, "modality_reliability") else None
 
 
 def run(data, seed, models, results, arguments):
-    for task in tasks(data, seed, arguments.data_dir, max_train=arguments.max_train):
+    on = "validation" if arguments.ablation else "test"
+    for task in tasks(data, seed, arguments.data_dir, on=on, max_train=arguments.max_train):
         for name in models:
             if (data, task.part, name, str(seed)) in results:
                 continue
-            candidates, make = COMPARED[name]
+            candidates, make = (VARIED if arguments.ablation else COMPARED)[name]
             known = results.settings(data, name)
             settings = next((each for each in candidates if str(each) == known), None)
             if settings is None:
@@ -114,20 +147,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--datasets", nargs="+", choices=NAMES + LOCAL_NAMES, default=NAMES)
-    parser.add_argument("--models", nargs="+", choices=list(COMPARED), default=list(COMPARED))
+    parser.add_argument("--models", nargs="+", choices=[*COMPARED, *VARIED])
+    parser.add_argument("--ablation", action="store_true", help="variants of AECF, on validation rows")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--max-train", type=int, default=4000, help="rows to train on, at most")
     parser.add_argument("--quick", action="store_true", help="500 training rows and one seed: does everything run?")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "corruption.csv")
+    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
+    known = VARIED if arguments.ablation else COMPARED
+    models = arguments.models or list(known)
+    if not set(models) <= set(known):
+        parser.error(f"--models must be among {', '.join(known)}")
+    if arguments.output is None:
+        name = "corruption_ablation.csv" if arguments.ablation else "corruption.csv"
+        arguments.output = Path(__file__).parent / "results" / name
     if arguments.quick:
         arguments.seeds, arguments.max_train = 1, 500
-        arguments.output = arguments.output.with_name("corruption-quick.csv")
+        arguments.output = arguments.output.with_name(f"{arguments.output.stem}-quick.csv")
     results = Results(arguments.output, MORE)
     with parallel_config(n_jobs=1):
         progress = tqdm([(data, seed) for seed in range(arguments.seeds) for data in arguments.datasets])
         for data, seed in progress:
-            for part, model in run(data, seed, arguments.models, results, arguments):
+            for part, model in run(data, seed, models, results, arguments):
                 progress.set_postfix_str(f"{data} {part} {model}")
 
 

@@ -8,11 +8,13 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import compatibility_page  # noqa: E402
+import corruption_page  # noqa: E402
 import results_page  # noqa: E402
 import speed_page  # noqa: E402
 
 compatibility_page.write_page(HERE / "guide" / "generated" / "compatibility.rst")
 results_page.write_pages(HERE / "guide" / "generated")
+corruption_page.write_pages(HERE / "guide" / "generated")
 speed_page.write_page(HERE / "guide" / "generated")
 
 project = "sklearn-aecf"

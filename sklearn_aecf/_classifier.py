@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sklearn_aecf._data import did_you_mean, form_of, quoted, split_modalities, warn_caller
@@ -46,6 +47,24 @@ MAX_HELD_OUT = 10_000
 
 # Stochastic passes that measure the uncertainty of a single member afterwards.
 N_SAMPLES = 32
+
+
+def tells_reliability(classifier):
+    """Whether a classifier learns which values to trust.
+
+    Raises
+    ------
+    AttributeError
+        If it does not; scikit-learn shows it as the cause.
+    """
+    if classifier.corruption_rate == 0:
+        raise AttributeError("All values are believed, because corruption_rate is 0; fit with, e.g., 0.1.")
+    if hasattr(classifier, "net_") and not isinstance(classifier.net_.module_, AECFNetwork):
+        raise AttributeError(
+            "The network cannot tell which values to trust; derive it from AECFNetwork, and return all that its "
+            "forward returns."
+        )
+    return True
 
 
 class AECFClassifier(
@@ -111,11 +130,12 @@ class AECFClassifier(
     corruption_rate : float, default=0.1
         Share in [0, 1) of modalities that are taken to be broken before anything is seen of their values (ours). With
         it the model learns, after the rest, which values are such as their sensor gave in training, and listens less
-        to others; see `modality_reliability`. 0 switches it off: then values are believed whatever they are.
+        to others; see `modality_reliability`. It takes 220 known rows of a modality, or 300 where none are held out;
+        one with fewer is believed. 0 switches it off: then values are believed whatever they are.
     corruption : Corruption, default=None
         What a broken sensor might do to values, to learn from: an object of `sklearn_aecf.masking`, or of a subclass of
-        your own. None is `RandomCorruption`. It decides on nothing else: what it does not do is found, too, as far
-        as it makes values unlike those of training.
+        your own. None is `RandomCorruption`. What it does not do is found, too, as far as it makes values unlike
+        those of training.
     monotone_weight : float, default=0.0
         Strength of the penalty on confidence that grows as modalities are hidden: the paper's contrastive expert
         calibration. Off, because neither scores nor calibration gained by it on four data sets.
@@ -416,8 +436,10 @@ class AECFClassifier(
         return self.scale is not None and name in self.scale
 
     def _train(self, training, validation, seed, again):
-        """The phases that need a generator: initial weights, epochs, temperature."""
+        """The phases that need a generator: initial weights, epochs, temperature, reliability."""
         device = choose_device(self.device)
+        corruption = RandomCorruption() if self.corruption is None else clone(self.corruption)
+        corruption.check()
         if not again:
             self._inputs = NetworkInputs.fit(
                 training,
@@ -444,8 +466,7 @@ class AECFClassifier(
         self._record_history()
         if validation is not None and self.temperature is not None:
             self.temperature_ = fit_temperature(self._model, validation, views.numpy(), self.temperature)
-        if self.corruption_rate > 0 and hasattr(net.module_, "reliability"):
-            corruption = RandomCorruption() if self.corruption is None else clone(self.corruption)
+        if self.corruption_rate > 0 and isinstance(net.module_, AECFNetwork):
             with seeded(seed, device):
                 net.module_.reliability = fit_reliability(
                     self._model, training, validation, corruption, self.corruption_rate
@@ -673,6 +694,7 @@ class AECFClassifier(
         """
         return self._model.gate_weights(self._checked_input(X))
 
+    @available_if(tells_reliability)
     def modality_reliability(self, X):
         """How far the values of each modality can be trusted: low where its sensor seems to be broken.
 
@@ -683,21 +705,18 @@ class AECFClassifier(
         Returns
         -------
         ndarray of float64, shape (n_rows, n_modalities)
-            In [0, 1]; NaN where a modality is missing. Gate weights are proportional to it, as far as it is below what
-            one genuine training row in ten falls short of. A row whose modalities are all unreliable goes to the
-            class prior.
+            Probability that the values are worth listening to, `corruption_rate` being the share that is not. 1 for
+            a modality of which fewer than 220 rows are known (300 where none are held out); NaN where a modality is
+            missing, or was in all of training. Gate weights are proportional to it, as far as it is below what one
+            genuine training row in ten falls short of. A row whose modalities are all unreliable goes to the class
+            prior.
 
         Raises
         ------
-        ValueError
-            If the model was fitted with ``corruption_rate=0``, or `network` has no ``reliability``.
+        AttributeError
+            If ``corruption_rate=0``, or `network` makes no `AECFNetwork`.
         """
         data = self._checked_input(X)
-        if getattr(self.net_.module_, "reliability", None) is None:
-            raise ValueError(
-                "This model has not learnt which values to trust; fit it with corruption_rate > 0, on 50 rows of a "
-                "modality at least, and with a network that has the attribute `reliability` of AECFNetwork."
-            )
         return self._model.reliability(data)
 
     def uncertainty(self, X):

@@ -118,8 +118,10 @@ class Model:
     def reliability(self, data: Modalities):
         """Reliabilities, shape (n_rows, n_modalities); NaN where missing, and in modalities never seen in training."""
         reliability = np.full(data.present.shape, np.nan)
-        found = self._collect(data, lambda output: {"reliability": output["reliability"][:, 0]})
-        reliability[:, self.inputs.active] = found["reliability"]
+        reliability[:, self.inputs.active] = 1
+        if self.network.reliability is not None:
+            found = self._collect(data, lambda output: {"reliability": _reliability_in(output)[:, 0]})
+            reliability[:, self.inputs.active] = found["reliability"]
         reliability[~data.present] = np.nan
         return reliability
 
@@ -217,3 +219,9 @@ class Model:
 
 def _padded(n_rows):
     return -(-n_rows // BLOCK_ROWS) * BLOCK_ROWS
+
+
+def _reliability_in(output):
+    if "reliability" not in output:
+        raise ValueError("forward of the network must return 'reliability' and 'trust', as AECFNetwork.forward does.")
+    return output["reliability"]

@@ -35,7 +35,7 @@ def test_readme_runs(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*no observed modality")
-@pytest.mark.parametrize("page", ["extending", "paper"])
+@pytest.mark.parametrize("page", ["extending", "paper", "reliability"])
 def test_guide_runs(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / "guide" / f"{page}.rst"
@@ -68,10 +68,11 @@ def test_every_public_name_has_its_page():
             assert re.search(rf"^   {re.escape(full)}$", listed, re.MULTILINE), f"{full} is not in docs/api/index.rst"
 
 
-def test_readme_shows_the_measured_tables():
+@pytest.mark.parametrize("page", ["results_page", "corruption_page"])
+def test_readme_shows_the_measured_tables(page):
     sys.path.insert(0, str(ROOT / "docs"))
     try:
-        tables = importlib.import_module("results_page").markdown()
+        tables = importlib.import_module(page).markdown()
     finally:
         sys.path.pop(0)
     assert tables in (ROOT / "README.md").read_text(encoding="utf-8")

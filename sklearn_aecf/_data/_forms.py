@@ -108,18 +108,20 @@ class MappingForm(_Form):
         return self._like(arrays)
 
     def values(self, name):
-        """What stands in a modality, as an array."""
-        return self.container[name]
+        """What stands in a modality, as an array; numbers with None among them as numbers."""
+        return _as_numbers(self.container[name])
 
     def replaced(self, changes):
         """X with other numbers in some rows: `changes` has rows and values by name of the modality."""
         arrays = dict(self.container)
         for name, (rows, values) in changes.items():
+            array = arrays[name]
             # Bytes and codes stay what they are, where they are no table: their encoder knows nothing else.
-            kept = arrays[name].dtype.kind in "biu" and arrays[name].ndim != 2
-            dtype = arrays[name].dtype if kept else np.result_type(arrays[name].dtype, np.float16)
-            arrays[name] = (np.ma if np.ma.isMaskedArray(arrays[name]) else np).array(arrays[name], dtype=dtype)
-            arrays[name][rows] = _as_kind(values, dtype)
+            kept = array.dtype.kind in "biu" and array.ndim != 2
+            if not kept:
+                array = array.astype(np.result_type(_as_numbers(array).dtype, np.float32))
+            arrays[name] = array = array.copy()
+            array[rows] = _as_kind(values, array) if kept else values
         return self._like(arrays)
 
     def permuted(self, name, order):
@@ -169,8 +171,8 @@ class _ColumnsForm(_Form):
         return tuple(groups), np.column_stack([~missing_rows(part) for part in parts])
 
     def values(self, name):
-        """What stands in a modality, as an array."""
-        return self._values(self.groups()[name])
+        """What stands in a modality, as an array; numbers with None among them as numbers."""
+        return _as_numbers(self._values(self.groups()[name]))
 
 
 class ArrayForm(_ColumnsForm):
@@ -236,7 +238,8 @@ class ArrayForm(_ColumnsForm):
 
     def replaced(self, changes):
         """X with other numbers in some rows: `changes` has rows and values by name of the modality."""
-        replaced, groups = np.array(self.X, dtype=np.result_type(np.asarray(self.X).dtype, np.float16)), self.groups()
+        given, groups = _as_numbers(np.asarray(self.X)), self.groups()
+        replaced = given.astype(np.result_type(given.dtype, np.float32))
         for name, (rows, values) in changes.items():
             replaced[np.ix_(rows, groups[name])] = values
         return replaced
@@ -403,19 +406,26 @@ def _blanked(array, rows, name):
 
 def _with_rows(column, rows, values):
     """A copy as floats with other values in some rows."""
-    changed = np.array(column, dtype=np.result_type(column.dtype, np.float16))
+    column = _as_numbers(column)
+    changed = column.astype(np.result_type(column.dtype, np.float32))
     changed[rows] = values
     return changed
 
 
-def _as_kind(values, dtype):
-    """Numbers as another kind of number, the nearest that there are."""
-    if np.dtype(dtype).kind == "f":
-        return values.astype(dtype)
-    if np.dtype(dtype).kind == "b":
-        return values > 0.5
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+def _as_numbers(array):
+    """Objects that are numbers and None as numbers and NaN; anything else as it is."""
+    if array.dtype.kind != "O":
+        return array
+    try:
+        return array.astype(float)
+    except (TypeError, ValueError):
+        return array
+
+
+def _as_kind(values, array):
+    """Numbers as integers or flags like those of an array, within what it holds: codes beyond would mean nothing."""
+    nearest = np.clip(np.rint(values), array.min(), array.max())
+    return nearest.astype(array.dtype)
 
 
 def _is_list_of_tables(X):

@@ -13,6 +13,7 @@ from skorch.utils import noop
 from sklearn_aecf._training._batches import BatchIterator
 from sklearn_aecf._training._callbacks import EndEpochTask, KeepState, StopWhenAsked
 from sklearn_aecf._training._objective import AECFObjective
+from sklearn_aecf.nn import AECFNetwork
 from sklearn_aecf.nn._runtime import autocast
 
 
@@ -60,7 +61,10 @@ class AECFNet(ClassifierMixin, NeuralNet):
     def infer(self, x, **options):
         """The network's output for the X of a batch."""
         output = self.module_(x["inputs"], x["present"], views=x["views"], **options)
-        lacking = {"logits", "weights", "entropy", "fused"} - set(output if isinstance(output, dict) else ())
+        needed = {"logits", "weights", "entropy", "fused"}
+        if isinstance(self.module_, AECFNetwork):
+            needed.add("embeddings")
+        lacking = needed - set(output if isinstance(output, dict) else ())
         if lacking:
             raise ValueError(
                 f"forward of {type(self.module_).__name__} must return a dict as AECFNetwork.forward does. It lacks "

@@ -7,20 +7,27 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from sklearn.cluster import KMeans
 from torch import Tensor
 
 from sklearn_aecf.nn import ModalityReliability
 from sklearn_aecf.nn._reliability import ClassAgreement, ReliabilityDetector, ValueStatistics
 
-# Training rows that are looked at, at most, and how much memory their inputs may take.
+# Training rows that are looked at, at most, and how much memory they may take.
 MAX_ROWS = 2000
 MAX_BYTES = 2**28
 
-# Rows of a modality below which nobody can say what is usual there.
-MIN_ROWS = 30
+# Rows of a modality below which nobody can say what is usual there: for reference, and to learn from.
+MIN_ROWS = 100
+
+# Rows of each modality that are looked at, where there are so many.
+ROWS_OF_EACH = 1000
 
 # Rows to learn from that are enough.
 ENOUGH = 300
+
+# Typical points of a modality, and rows that each stands for on average, at least.
+N_PROTOTYPES, ROWS_OF_A_CENTRE = 128, 8
 
 # Corrupted copies of each row.
 N_COPIES = 6
@@ -34,6 +41,10 @@ N_STEPS, BATCH_ROWS, LEARNING_RATE = 300, 128, 3e-3
 # Share of modalities whose values look genuine and belong to another row; and a factor on what single modalities say of
 # the class, because they are not as independent of each other as Bayes' rule takes them to be.
 LYING, BELIEF = 0.05, 0.7
+
+# Noise on the statistics while the detectors learn, in standard deviations: of few rows they would learn each by heart,
+# and doubt what is merely new.
+SMOOTHING = 0.4
 
 # A genuine row in so many falls below the reliability that is trusted wholly.
 ONE_IN = 10
@@ -62,20 +73,25 @@ def fit_reliability(model, training, held_out, corruption, rate) -> ModalityReli
     -------
     ModalityReliability or None
         None where there are too few rows of every modality.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the corruption of the user's does not return finite values of the shape that it was given.
     """
     sample = _Sample(model, training, held_out)
-    known = [sample.reference(m).shape[0] >= MIN_ROWS and len(sample.learnt(m)) > 0 for m in range(sample.n_modalities)]
+    known = sample.known
     if not any(known):
         return None
     # Of a modality that nobody knows two rows of zeros are as good as any.
     values = [sample.reference(m) if known[m] else torch.zeros(2, sample.width(m)) for m in range(sample.n_modalities)]
-    statistics = ValueStatistics.fit(values, sample.standardized)
+    statistics = ValueStatistics.fit(values, sample.standardized, _centres)
     with torch.no_grad():
         genuine = sample.statistics(statistics, sample.inputs, sample.embeddings)
         copies = [sample.corrupted(statistics, corruption) for _ in range(N_COPIES)]
     corrupted = torch.cat([copy.statistics for copy in copies], dim=1)
     granted = torch.cat([copy.granted for copy in copies])
-    learnt = torch.stack([sample.is_learnt & sample.present[:, m] for m in range(sample.n_modalities)])
+    learnt = sample.is_learnt.T
     detector = _fit_detector(genuine, corrupted, granted.T, learnt, rate)
     with torch.no_grad():
         rho = torch.sigmoid(detector(genuine))
@@ -83,8 +99,10 @@ def fit_reliability(model, training, held_out, corruption, rate) -> ModalityReli
             [torch.quantile(rho[m][learnt[m]], 1 / ONE_IN) if known[m] else torch.ones(()) for m in range(len(rho))]
         )
         agreement = sample.agreement(copies)
-    widths = torch.tensor(sample.widths)
-    return ModalityReliability(widths, torch.tensor(known), floor.clamp(min=1e-3), statistics, detector, agreement)
+    found = ModalityReliability(
+        torch.tensor(sample.widths), torch.tensor(known), floor.clamp(min=1e-3), statistics, detector, agreement
+    )
+    return found.to(model.device)
 
 
 class _Copy(NamedTuple):
@@ -110,26 +128,45 @@ class _Sample:
     def __init__(self, model, training, held_out):
         self.model = model
         parts = model.inputs.parts
-        at_most = int(min(MAX_ROWS, max(200, MAX_BYTES // max(1, model.inputs.row_bytes))))
-        chosen = _some_rows(training, at_most)
-        # Where few rows are held out, some of the training rows are learnt from too, a third of them at most.
-        unseen = [] if held_out is None else [_some_rows(held_out, at_most // 2)]
-        n_wanted = min(-(-len(chosen) // 3), max(0, ENOUGH - sum(map(len, unseen))))
-        order = torch.randperm(len(chosen)).numpy()
-        sources = [chosen.some(order[n_wanted:]), chosen.some(order[:n_wanted]), *unseen]
+        # Of every copy of a row its inputs are kept for a moment, and to the end what each modality predicts alone.
+        row_bytes = model.inputs.row_bytes + 4 * (1 + N_COPIES) * len(parts) * model.problem.n_outputs
+        at_most = int(min(MAX_ROWS, max(200, MAX_BYTES // row_bytes)))
+        active = model.inputs.active
+        sources = [_some_rows(training, at_most, active)]
+        if held_out is not None:
+            sources.append(_some_rows(held_out, at_most // 2, active))
         self.inputs = [
             torch.cat(each)
             for each in zip(*(model.inputs.tensors(rows.data, rows.rows) for rows in sources), strict=True)
         ]
         self.present = torch.cat([model.inputs.present(rows.data, rows.rows) for rows in sources])
-        self.is_learnt = torch.arange(len(self.present)) >= len(sources[0])
         self.n_modalities = len(parts)
         self.widths = [part.n_values for part in parts]
         self.standardized = [part.standardized for part in parts]
+        self.gaps = [
+            torch.cat([_gaps(rows.data.arrays[m], rows.rows) for rows in sources]) if width else None
+            for m, width in zip(active, self.widths, strict=True)
+        ]
         self.target = torch.cat([torch.from_numpy(rows.chosen_targets.encoded) for rows in sources])
         weights = [rows.label_weight for rows in sources]
         self.label_weight = None if weights[0] is None else torch.from_numpy(np.concatenate(weights))
+        self.is_learnt = self._learnt(len(sources[0]))
         self.embeddings, self.alone = self.seen(self.inputs)
+
+    def _learnt(self, n_trained_on):
+        """Which rows are learnt from, by modality (n, m): those held out, and where they are few others beside them."""
+        learnt = self.present & (torch.arange(len(self.present)) >= n_trained_on)[:, None]
+        for m in range(self.n_modalities):
+            others = self.present[:n_trained_on, m].nonzero()[:, 0]
+            n_wanted = min(-(-len(others) // 3), max(0, ENOUGH - int(learnt[:, m].sum())))
+            learnt[others[torch.randperm(len(others))[:n_wanted]], m] = True
+        return learnt
+
+    @property
+    def known(self):
+        """Modalities with rows enough to say what is usual, and to learn what is not."""
+        n_reference = (self.present & ~self.is_learnt).sum(dim=0)
+        return ((n_reference >= MIN_ROWS) & (self.is_learnt.sum(dim=0) >= MIN_ROWS)).tolist()
 
     def width(self, m):
         """Values of modality `m` that are looked at."""
@@ -142,11 +179,7 @@ class _Sample:
 
     def reference(self, m):
         """Genuine values of the rows for reference."""
-        return self.values(m)[self.present[:, m] & ~self.is_learnt]
-
-    def learnt(self, m):
-        """Positions of the rows with modality `m` to learn from."""
-        return (self.present[:, m] & self.is_learnt).nonzero()[:, 0]
+        return self.values(m)[self.present[:, m] & ~self.is_learnt[:, m]]
 
     @torch.no_grad()
     def seen(self, inputs):
@@ -185,30 +218,31 @@ class _Sample:
             # Codes have no noise; those of other rows, place by place, are what a broken source of them might give.
             changed = values.gather(0, torch.randint(len(having), values.shape))
         else:
-            changed = self._corrupted_values(m, values, statistics, corruption)
+            changed = self._corrupted_values(m, having, values, statistics, corruption)
         if width:
             corrupted[having, :width] = changed
         else:
             corrupted[having] = changed.view_as(x[having])
         return corrupted
 
-    def _corrupted_values(self, m, values, statistics, corruption):
-        gaps = (values == 0) if self.standardized[m] else values.isnan()
+    def _corrupted_values(self, m, having, values, statistics, corruption):
         if self.widths[m]:
+            gaps = self.gaps[m][having]
             mean, scale = statistics.scale_of(m)
         else:
+            gaps = values.isnan()
             mean = values.nanmean(dim=0).nan_to_num()
             scale = (values - mean).square().nanmean(dim=0).nan_to_num().sqrt()
             scale = torch.where(scale > 0, scale, 1)
         standardized = ((values - mean) / scale).masked_fill(gaps, 0)
-        changed = corruption.corrupt(standardized, standardized)
+        changed = corruption.corrupt(standardized.clone(), standardized)
         if not isinstance(changed, Tensor) or changed.shape != standardized.shape or not torch.isfinite(changed).all():
             found = f"values of shape {tuple(changed.shape)}" if isinstance(changed, Tensor) else str(type(changed))
             raise ValueError(
                 f"{type(corruption).__name__}.corrupt must return finite values of shape {tuple(standardized.shape)}. "
                 f"Got {found}."
             )
-        return torch.where(gaps, values, changed * scale + mean)
+        return torch.where(gaps, values, changed.to(values.dtype) * scale + mean)
 
     def agreement(self, copies):
         """What imitates the network's predictions from single modalities: ridge regression on embeddings."""
@@ -238,9 +272,32 @@ def _ridge(x, y):
     return weight.float(), (level - centre @ weight).float()
 
 
-def _some_rows(labelled, at_most):
-    """At most so many of the rows, drawn at random."""
-    return labelled.some(np.sort(torch.randperm(len(labelled))[:at_most].numpy()))
+def _some_rows(labelled, at_most, active):
+    """At most so many of the rows, drawn at random, and more of those that have a modality that few have."""
+    order = torch.randperm(len(labelled)).numpy()
+    present = labelled.present(active)[order]
+    enough = min(ROWS_OF_EACH, at_most)
+    rare = present & (present.cumsum(axis=0) <= enough) & (present[:at_most].sum(axis=0) < enough)
+    wanted = rare.any(axis=1)
+    wanted[:at_most] = True
+    return labelled.some(np.sort(order[wanted]))
+
+
+def _gaps(array, rows):
+    """Where rows of a table have gaps."""
+    if array.dtype.kind != "f":
+        return torch.zeros(len(rows), array.shape[1], dtype=torch.bool)
+    return torch.from_numpy(np.isnan(array[rows]))
+
+
+def _centres(points):
+    """Centres of clusters, never single rows: a model that leaves the house must not carry anybody's values."""
+    n_clusters = min(N_PROTOTYPES, max(1, len(points) // ROWS_OF_A_CENTRE))
+    seed = int(torch.randint(2**31 - 1, ()))
+    found = KMeans(n_clusters, n_init=1, max_iter=20, random_state=seed).fit(points.double().numpy())
+    large = np.bincount(found.labels_, minlength=n_clusters) >= ROWS_OF_A_CENTRE // 2
+    centres = torch.from_numpy(found.cluster_centers_[large if large.any() else slice(None)]).float()
+    return centres[torch.arange(N_PROTOTYPES) % len(centres)]
 
 
 def _fit_detector(genuine, corrupted, granted, learnt, rate):
@@ -271,7 +328,8 @@ def _fit_detector(genuine, corrupted, granted, learnt, rate):
     for step in range(N_STEPS):
         batch = slice(step * BATCH_ROWS, (step + 1) * BATCH_ROWS)
         rows, wrong = good[:, batch], bad[:, batch]
-        odds = detector(torch.cat([genuine[places, rows], corrupted[places, wrong]], dim=1))
+        seen = torch.cat([genuine[places, rows], corrupted[places, wrong]], dim=1)
+        odds = detector(seen + SMOOTHING * detector.spread * torch.randn_like(seen))
         of_good, of_bad, useful = odds[:, :BATCH_ROWS], odds[:, BATCH_ROWS:], granted[places, wrong]
         lost = useful * softplus(-of_bad) + (1 - useful) * softplus(of_bad)
         loss = ((1 - rate) * softplus(-of_good) + rate * lost).mean(dim=1).sum()

@@ -1,5 +1,7 @@
 """Modalities broken on purpose, to see whether a model believes a sensor that lies."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -60,10 +62,7 @@ def corrupt_modalities(X, rate, *, kind="noise", keep_one=True, random_state=Non
     >>> corrupt_modalities(X, broken, kind="dead")["image"].tolist()
     [[0.0, 1.0], [0.0, 0.0], [4.0, 5.0], [6.0, 7.0]]
     """
-    kinds = [kind] if isinstance(kind, str) else list(kind)
-    unknown = [name for name in kinds if name not in KINDS]
-    if unknown or not kinds:
-        raise ValueError(f"kind must be among {', '.join(KINDS)}. Got {', '.join(map(repr, unknown)) or 'none'}.")
+    kinds = checked_kinds(kind)
     rng = check_random_state(random_state)
     form = form_of(X, modalities)
     names, present = form.presence()
@@ -76,6 +75,15 @@ def corrupt_modalities(X, rate, *, kind="noise", keep_one=True, random_state=Non
     return form.replaced(changes)
 
 
+def checked_kinds(kind):
+    """One or several kinds of corruption as a list of names."""
+    kinds = list(kind) if isinstance(kind, list | tuple | set) else [kind]
+    unknown = [name for name in kinds if not (isinstance(name, str) and name in KINDS)]
+    if unknown or not kinds:
+        raise ValueError(f"kind must be among {', '.join(KINDS)}. Got {', '.join(map(repr, unknown)) or 'none'}.")
+    return kinds
+
+
 def _draw(rate, present, keep_one, rng):
     """Which observed modalities break."""
     if np.ndim(rate) == 2:
@@ -86,7 +94,7 @@ def _draw(rate, present, keep_one, rng):
                 f"{chosen.shape}."
             )
         return chosen & present
-    if np.ndim(rate) != 0 or not 0 <= rate <= 1:
+    if not isinstance(rate, Real) or not 0 <= rate <= 1:
         raise ValueError(f"rate must be a probability in [0, 1], or bools of shape {present.shape}. Got {rate!r}.")
     broken = present & (rng.uniform(size=present.shape) < rate)
     if keep_one:
@@ -104,6 +112,8 @@ def _broken(name, array, present, rows, kinds, rng):
     having = np.flatnonzero(present)
     shape = (len(rows), *array.shape[1:])
     usual = np.asarray(array[having], dtype=float).reshape(len(having), -1)
+    # One infinity would leave a feature without a mean.
+    usual[~np.isfinite(usual)] = np.nan
     # A feature that nobody has is a gap everywhere; any number will do.
     filled = np.where(np.isnan(usual).all(axis=0), 0, usual)
     with np.errstate(all="ignore"):

@@ -49,6 +49,9 @@ class GateDisplay:
     evenness : ndarray
         Entropy of each row's weights over the logarithm of the number of its modalities, for rows with two or more.
     classes : list
+        What is marked: of each, the summary has a column ``mean_<class>``.
+    by : {"class", "reliability"}, default="class"
+        What the marks are.
 
     Attributes
     ----------
@@ -56,13 +59,14 @@ class GateDisplay:
     figure_ : matplotlib Figure
     """
 
-    def __init__(self, summary, evenness, *, classes=()):
+    def __init__(self, summary, evenness, *, classes=(), by="class"):
         self.summary = summary
         self.evenness = evenness
         self.classes = classes
+        self.by = by
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, modalities=None, ax=None):
+    def from_estimator(cls, estimator, X, y=None, *, by="class", modalities=None, ax=None):
         """Compute the gate weights of X, and plot.
 
         Parameters
@@ -71,18 +75,31 @@ class GateDisplay:
         X : dict, MultimodalData, array-like or DataFrame
         y : array-like of shape (n_rows,), default=None
             Adds a mark per class.
+        by : {"class", "reliability"}, default="class"
+            ``"reliability"`` marks the rows in which a modality is reliable, and those in which it is not
+            (reliability below 0.5), instead of classes.
         modalities : dict of str to columns, default=None
         ax : Axes, default=None
 
         Returns
         -------
         GateDisplay
+
+        Raises
+        ------
+        ValueError
+            If `by` is something else, or the model has not learnt which values to trust.
         """
+        if by not in ("class", "reliability"):
+            raise ValueError(f"by must be 'class' or 'reliability'. Got {by!r}.")
         names, present, weights = _weights(estimator, X, modalities)
-        return cls.from_predictions(weights, present, names, y, ax=ax)
+        if by == "class":
+            return cls.from_predictions(weights, present, names, y, ax=ax)
+        classifier, X = innermost(estimator, X)
+        return cls.from_predictions(weights, present, names, reliability=classifier.modality_reliability(X), ax=ax)
 
     @classmethod
-    def from_predictions(cls, weights, present, modality_names, y=None, *, ax=None):
+    def from_predictions(cls, weights, present, modality_names, y=None, *, reliability=None, ax=None):
         """Plot from weights that were computed elsewhere.
 
         Parameters
@@ -91,6 +108,8 @@ class GateDisplay:
         present : ndarray of bool, shape (n_rows, n_modalities)
         modality_names : list of str
         y : array-like of shape (n_rows,), default=None
+        reliability : ndarray of shape (n_rows, n_modalities), default=None
+            Marks reliable and unreliable rows of each modality instead of classes.
         ax : Axes, default=None
 
         Returns
@@ -109,6 +128,11 @@ class GateDisplay:
         evenness = entropy / np.log(np.maximum(present[several].sum(axis=1), 2))
         classes = [] if y is None or np.ndim(y) == 2 else np.unique(y).tolist()
         summary = _summary(modality_names, present, weights, y if classes else None)
+        if reliability is not None:
+            # NaN, of a modality that was never seen in training, is neither.
+            summary["mean_reliable"] = _mean_where(weights, present & (reliability >= 0.5))
+            summary["mean_unreliable"] = _mean_where(weights, present & (reliability < 0.5))
+            return cls(summary, evenness, classes=["reliable", "unreliable"], by="reliability").plot(ax=ax)
         return cls(summary, evenness, classes=classes).plot(ax=ax)
 
     def plot(self, *, ax=None):
@@ -132,7 +156,7 @@ class GateDisplay:
             offset = (index - (len(shown) - 1) / 2) * 0.6 / max(len(shown), 1)
             self.ax_.scatter(
                 self.summary[f"mean_{label}"], rows + offset, s=18, color=line_style(index)["color"],
-                label=f"class {label}", zorder=3,
+                label=f"class {label}" if self.by == "class" else label, zorder=3,
             )  # fmt: skip
         self.ax_.set(yticks=rows, yticklabels=names, xlabel="mean gate weight where observed", xlim=(0, 1))
         self.ax_.invert_yaxis()

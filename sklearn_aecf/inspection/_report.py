@@ -185,7 +185,7 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
 def _lying(estimator, X, y, random_state, modalities):
     """The report on corruption, or None where no modality is made of numbers or no row has two."""
     names, _ = (form := form_of(X, modalities_of(estimator, X, modalities))).presence()
-    if any(np.asarray(form.values(name)).dtype.kind not in "biuf" for name in names):
+    if all(form.values(name).dtype.kind not in "biuf" for name in names):
         return None
     report = corruption_report(estimator, X, y, random_state=random_state, modalities=modalities)
     return None if np.isnan(report["lying"]).all() else report

@@ -42,7 +42,7 @@ class SensorDisplay:
     """
 
     def __init__(self, reliability, modality_names, *, confidence=None, times=None, threshold=0.5):
-        self.reliability = reliability
+        self.reliability = np.asarray(reliability, dtype=float)
         self.modality_names = modality_names
         self.confidence = confidence
         self.times = times
@@ -114,6 +114,8 @@ class SensorDisplay:
             If the shapes do not fit, or times do not ascend.
         """
         reliability = np.asarray(reliability, dtype=float)
+        if len(reliability) == 0:
+            raise ValueError("reliability has no rows; give at least one.")
         if reliability.ndim != 2 or reliability.shape[1] != len(modality_names):
             raise ValueError(
                 f"reliability must have {len(modality_names)} columns, one per modality. Got shape {reliability.shape}."
@@ -123,8 +125,8 @@ class SensorDisplay:
                 raise ValueError(f"{name} has {len(column)} entries but reliability has {len(reliability)} rows.")
         if times is not None:
             times = np.asarray(times)
-            if (times[1:] < times[:-1]).any():
-                raise ValueError("times must ascend; sort the rows by them.")
+            if not (times[1:] >= times[:-1]).all():
+                raise ValueError("times must ascend, without gaps; sort the rows by them.")
         return cls(reliability, list(modality_names), confidence=confidence, times=times, threshold=threshold).plot(
             ax=ax
         )
@@ -147,7 +149,7 @@ class SensorDisplay:
             confidence_ax = split_axes(self.ax_, "bottom", share=0.34, gap=0.1)
         # From the colour of alarm over a pale middle to the colour of all others.
         shades = LinearSegmentedColormap.from_list("reliability", [COLOURS[1], "#F7E3D5", "#CFE3F1", COLOURS[0]])
-        shades.set_bad(GREY)
+        shades = shades.with_extremes(bad=GREY)
         mesh = self.ax_.pcolormesh(
             times,
             np.arange(len(names)),
@@ -159,8 +161,7 @@ class SensorDisplay:
         self.ax_.invert_yaxis()
         self.ax_.spines[:].set_visible(False)
         self.ax_.tick_params(length=0)
-        failed = np.nan_to_num(self.reliability, nan=1) < self.threshold
-        for m, share in enumerate(failed.mean(axis=0)):
+        for m, share in enumerate(self.failed_share()):
             self.ax_.annotate(
                 f"{share:.0%} failed", (1.01, m), xycoords=("axes fraction", "data"), va="center", fontsize=8,
                 color=COLOURS[1] if share >= 0.005 else "#555555",
@@ -184,7 +185,17 @@ class SensorDisplay:
             self.ax_.tick_params(labelbottom=False)
             last = confidence_ax
         last.set_xlabel("row" if self.times is None else "time")
+        if np.asarray(times).dtype.kind == "M":
+            from matplotlib.dates import ConciseDateFormatter
+
+            last.xaxis.set_major_formatter(ConciseDateFormatter(last.xaxis.get_major_locator()))
         return self
+
+    def failed_share(self):
+        """Share of the rows with a modality in which its reliability is below the threshold, by modality."""
+        there = ~np.isnan(self.reliability)
+        failed = np.where(there, self.reliability, np.inf) < self.threshold
+        return failed.sum(axis=0) / np.maximum(there.sum(axis=0), 1)
 
     def frame(self):
         """What is drawn: a DataFrame with a row per row of X, a column per modality, and the confidence."""

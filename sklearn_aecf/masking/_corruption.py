@@ -29,14 +29,23 @@ class Corruption(BaseEstimator):
     tensor([[ 0.5000, -0.1000]])
     """
 
+    def check(self) -> None:
+        """Look at the parameters, before anything is trained.
+
+        Raises
+        ------
+        ValueError
+            If one of them makes no sense.
+        """
+
     def corrupt(self, values: Tensor, genuine: Tensor) -> Tensor:
         """What a broken sensor might have given in place of some rows' values.
 
         Parameters
         ----------
         values : Tensor of shape (b, f)
-            Of one modality, standardised. Of an encoder of the user's its input, flattened, or its embedding where
-            the input holds codes.
+            Of one modality, standardised. Of an encoder of the user's its input, flattened; of bytes and codes nobody
+            asks, these are taken from other rows.
         genuine : Tensor of shape (n, f)
             Training rows of the modality, to take values from.
 
@@ -74,13 +83,19 @@ class RandomCorruption(Corruption):
     def __init__(self, kinds=KINDS):
         self.kinds = kinds
 
+    def check(self):
+        """See `Corruption.check`."""
+        kinds = self.kinds if isinstance(self.kinds, list | tuple) else [self.kinds]
+        unknown = [repr(kind) for kind in kinds if kind not in self.KINDS]
+        if unknown or kinds is not self.kinds or not kinds:
+            raise ValueError(
+                f"kinds of RandomCorruption must be a list of {', '.join(self.KINDS)}. Got "
+                f"{', '.join(unknown) or repr(self.kinds)}."
+            )
+
     def corrupt(self, values, genuine):
         """See `Corruption.corrupt`."""
-        unknown = [kind for kind in self.kinds if kind not in self.KINDS]
-        if unknown or not len(self.kinds):
-            raise ValueError(
-                f"kinds of RandomCorruption must be among {', '.join(self.KINDS)}. Got {', '.join(unknown) or 'none'}."
-            )
+        self.check()
         drawn = torch.randint(len(self.kinds), (len(values),), device=values.device)
         corrupted = values.clone()
         for i, kind in enumerate(self.kinds):

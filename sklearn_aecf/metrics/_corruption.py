@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_aecf._problem import problem_of
 from sklearn_aecf.compose import corrupt_modalities
+from sklearn_aecf.compose._corrupting import checked_kinds
 from sklearn_aecf.metrics._calibration import expected_calibration_error
 from sklearn_aecf.metrics._reports import checked_targets
 from sklearn_aecf.metrics._subsets import SubsetPredictions, as_fitted, as_matrix
@@ -25,7 +26,7 @@ def corruption_report(estimator, X, y, *, kinds=("noise", "stuck", "spikes"), ra
     X : dict, MultimodalData, array-like or DataFrame
         Rows that the estimator was not fitted on.
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
-    kinds : sequence of str, default=("noise", "stuck", "spikes")
+    kinds : str or sequence of str, default=("noise", "stuck", "spikes")
         As in `sklearn_aecf.compose.corrupt_modalities`.
     random_state : int, RandomState instance or None, default=0
     modalities : dict of str to columns, default=None
@@ -37,7 +38,13 @@ def corruption_report(estimator, X, y, *, kinds=("noise", "stuck", "spikes"), ra
         A row for each modality and kind, in columns ``modality``, ``kind``, ``n_rows``; ``genuine``, ``missing`` and
         ``lying``: accuracy (multilabel: of single labels) with the modality as it is, without it, and broken;
         ``confidence`` and ``ece`` while it lies; ``noticed``: the area under the curve of telling broken from genuine
-        by its reliability, NaN without one. What no row can tell is NaN.
+        by its reliability, NaN without one. What no row can tell is NaN. A modality that is not made of numbers is
+        left out.
+
+    Raises
+    ------
+    ValueError
+        If a kind is unknown, or no modality is made of numbers.
 
     Examples
     --------
@@ -52,11 +59,16 @@ def corruption_report(estimator, X, y, *, kinds=("noise", "stuck", "spikes"), ra
     """
     predictions = SubsetPredictions(estimator, X, modalities)
     y = checked_targets(y, predictions)
+    kinds = checked_kinds(kinds)
     rng = check_random_state(random_state)
+    measured = [name for name in predictions.names if predictions.form.values(name).dtype.kind in "biuf"]
+    if not measured:
+        raise ValueError("X has no modality that is made of numbers, so that no sensor of it can be broken on purpose.")
     genuine = _predicted(predictions.estimator, predictions.X)
     judged = _reliability(predictions, predictions.X)
     rows = []
-    for m, name in enumerate(predictions.names):
+    for name in measured:
+        m = predictions.names.index(name)
         usable = np.flatnonzero(predictions.present[:, m] & (predictions.present.sum(axis=1) > 1))
         without = np.ones(len(predictions.names), dtype=bool)
         without[m] = False
@@ -81,8 +93,9 @@ def corruption_report(estimator, X, y, *, kinds=("noise", "stuck", "spikes"), ra
             row["ece"] = float(expected_calibration_error(y[usable], lying, labels=problem.label_order))
             if judged is not None:
                 found = _reliability(predictions, broken)[usable, m]
-                truth = np.repeat([1, 0], len(usable))
-                row["noticed"] = float(roc_auc_score(truth, np.append(judged[usable, m], found)))
+                truth, score = np.repeat([1, 0], len(usable)), np.append(judged[usable, m], found)
+                # NaN of a modality that the estimator has not seen in training.
+                row["noticed"] = np.nan if np.isnan(score).any() else float(roc_auc_score(truth, score))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -97,10 +110,7 @@ def _reliability(predictions, X):
     estimator = predictions.estimator
     if not hasattr(estimator, "modality_reliability"):
         return None
-    try:
-        found = estimator.modality_reliability(X)
-    except ValueError:
-        return None
+    found = estimator.modality_reliability(X)
     known = list(estimator.modality_names_)
     order = as_fitted(np.eye(len(predictions.names), dtype=bool), predictions.names, known).argmax(axis=1)
     return found[:, order]

@@ -6,6 +6,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_aecf._data import checked_name, form_of
 from sklearn_aecf.compose import corrupt_modalities, drop_modalities
+from sklearn_aecf.compose._corrupting import checked_kinds
 from sklearn_aecf.metrics._calibration import expected_calibration_error
 from sklearn_aecf.metrics._inside import modalities_of
 from sklearn_aecf.metrics._subsets import as_matrix, choose_subsets
@@ -165,6 +166,7 @@ def corrupted_modality_scorer(
         raise ValueError(f"corruption_rate must be a probability in [0, 1]. Got {corruption_rate!r}.")
     if n_repeats < 1:
         raise ValueError(f"n_repeats must be at least 1. Got {n_repeats!r}.")
+    checked_kinds(kind)
     return _CorruptionScorer(scoring, corruption_rate, kind, n_repeats, random_state, modalities)
 
 

@@ -153,8 +153,10 @@ class AECFNetwork(nn.Module):
 
 
 def _make_reliability(network, state, prefix, *ignored):
-    """Make room for a reliability that a network to be loaded has, and this one has not."""
+    """Make a network that is to be loaded have a reliability if, and only if, the state has one."""
     prefix = f"{prefix}reliability."
     tensors = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    if tensors and network.reliability is None:
-        network.reliability = ModalityReliability.from_state(tensors)
+    if not tensors:
+        network.reliability = None
+    elif network.reliability is None:
+        network.reliability = ModalityReliability.from_state(tensors).to(next(network.parameters()).device)

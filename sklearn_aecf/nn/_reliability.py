@@ -1,18 +1,21 @@
 """Reliability: whether a modality's values are such as its sensor gave in training, and what the others say to it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+# Values are looked at up to so many standard deviations from the mean.
+MAX_DISTANCE = 1e6
+
 
 class ValueStatistics(nn.Module):
-    """What tells genuine values from others, of all modalities at once: energies, and likeness to training rows.
+    """What tells genuine values from others, of all modalities at once: energies, and likeness to what is typical.
 
     Values are looked at as principal scores, whitened and as they are: noise shows in the small components, a wrong
     level in the large ones. Sums and extremes see what the scores leave over, and distances to the nearest of some
-    training rows what energies are blind to, such as a wrong sign (ours).
+    typical points what energies are blind to, such as a wrong sign (ours).
 
     Parameters
     ----------
@@ -41,7 +44,11 @@ class ValueStatistics(nn.Module):
 
     @classmethod
     def fit(
-        cls, values: list[Tensor], standardized: list[bool], n_components: int = 32, n_prototypes: int = 128
+        cls,
+        values: list[Tensor],
+        standardized: list[bool],
+        prototypes_of: Callable[[Tensor], Tensor],
+        n_components: int = 32,
     ) -> "ValueStatistics":
         """What is usual in genuine rows.
 
@@ -51,10 +58,11 @@ class ValueStatistics(nn.Module):
             Genuine training rows of each modality.
         standardized : list of bool
             Whether a modality's values have mean 0 and standard deviation 1 already.
+        prototypes_of : callable
+            From whitened scores (n_rows, k) to points (n_prototypes, k) that distances are measured to; as many for
+            every modality.
         n_components : int, default=32
             Principal components, at most; fewer where the rows or the features are few.
-        n_prototypes : int, default=128
-            Training rows that distances are measured to.
 
         Returns
         -------
@@ -66,7 +74,7 @@ class ValueStatistics(nn.Module):
         tensors: dict[str, Tensor] = {}
         order = torch.arange(width)
         bands = torch.zeros(len(values), width, cls.N_BANDS)
-        whitened = torch.zeros(len(values), n_prototypes, width)
+        whitened = []
         for m, (mean, scale, components, spread, _) in enumerate(found):
             kept = n_kept[m]
             columns = torch.zeros(len(components), width + 1)
@@ -77,20 +85,20 @@ class ValueStatistics(nn.Module):
             bands[m, :, :3] = torch.stack([band / band.sum() for band in several], dim=1)
             bands[m, :kept, 3] = spread.square()
             bands[m, :kept, 4] = (spread / spread[0]).square()
-            rows = torch.arange(n_prototypes) % len(values[m])
-            whitened[m] = ((values[m][rows] - mean) / scale @ columns)[:, :width]
+            whitened.append(prototypes_of(((values[m] - mean) / scale @ columns)[:, :width]))
         # The largest of w.p - |p|^2 / 2 belongs to the nearest prototype p.
-        plain = whitened * bands[:, None, :, 4]
+        points = torch.stack(whitened)
+        plain = points * bands[:, None, :, 4]
         return cls(
             {
                 **tensors,
                 "bands": bands,
                 "left_over": torch.stack([left for *_, left in found])[:, None],
                 "kept": torch.tensor(n_kept)[:, None],
-                "prototypes": whitened.transpose(1, 2).contiguous(),
-                "level": -whitened.square().sum(dim=2)[:, None] / 2,
+                "prototypes": points.transpose(1, 2).contiguous(),
+                "level": -points.square().sum(dim=2)[:, None] / 2,
                 "plain_prototypes": plain.transpose(1, 2).contiguous(),
-                "plain_level": -(plain * whitened).sum(dim=2)[:, None] / 2,
+                "plain_level": -(plain * points).sum(dim=2)[:, None] / 2,
                 "standardized": torch.tensor(standardized),
             }
         )
@@ -120,7 +128,8 @@ class ValueStatistics(nn.Module):
 
     def _scaled(self, x: Tensor, m: int) -> Tensor:
         mean, scale = self.scale_of(m)
-        return (x - mean) / scale
+        # Squares of what is further out would be infinite.
+        return ((x - mean) / scale).clamp(-MAX_DISTANCE, MAX_DISTANCE)
 
     def forward(self, values: list[Tensor]) -> Tensor:
         """Statistics (m, b, 14) of values, each of shape (b, f_m)."""
@@ -247,15 +256,19 @@ class ClassAgreement(nn.Module):
         rho : Tensor of shape (b, m)
         views : bool Tensor of shape (b, v, m)
         """
-        alone = torch.baddbmm(self.bias, embeddings.transpose(0, 1), self.weight).softmax(dim=-1)
-        ratio = (alone / self.prior).transpose(0, 1)
-        genuine = ((1 - self.lying) * rho)[..., None]
+        # Rows last: there the few classes would be slow to sum over.
+        logits = torch.baddbmm(self.bias.transpose(1, 2), self.weight.transpose(1, 2), embeddings.permute(1, 2, 0))
+        ratio = logits.softmax(dim=1) / self.prior[:, None]
+        genuine = (1 - self.lying) * rho.T[:, None]
         either = torch.addcmul(1 - genuine, genuine, ratio)
-        observed = views.to(either.dtype)
-        posterior = (self.prior.log() + _row_products(observed, either.log())).softmax(dim=-1)
-        factor = _row_products(posterior, (ratio / either).transpose(1, 2))
-        several = observed.sum(dim=-1, keepdim=True) > 1
-        return torch.where(several, factor, 1)
+        observed = views.permute(1, 2, 0).to(either.dtype)
+        evidence, share = either.log(), ratio / either
+        factors = []
+        for view in observed:
+            posterior = ((view[:, None] * evidence).sum(dim=0) + self.prior.log()[:, None]).softmax(dim=0)
+            several = view.sum(dim=0) > 1
+            factors.append(torch.where(several, (posterior * share).sum(dim=1), 1))
+        return torch.stack(factors).permute(2, 0, 1)
 
 
 class ModalityReliability(nn.Module):
@@ -339,7 +352,7 @@ class ModalityReliability(nn.Module):
         Returns
         -------
         reliability : Tensor of shape (b, v, m)
-            In (0, 1); 0 where absent.
+            In [0, 1]; 0 where absent.
         trust : Tensor of shape (b, v, m)
             What the gate multiplies its weights by: 1 for most genuine values.
         """
@@ -353,10 +366,3 @@ class ModalityReliability(nn.Module):
             if self.agreement is not None:
                 factor = self.agreement(embeddings, trust, views) * factor
             return (rho[:, None] * factor).clamp(max=1), (trust[:, None] * factor).clamp(max=1)
-
-
-def _row_products(left: Tensor, right: Tensor) -> Tensor:
-    """Products (b, v, k) of small matrices (b, v, j) and (b, j, k); a loop over rows takes longer for a single view."""
-    if left.shape[1] == 1:
-        return (left.transpose(1, 2) * right).sum(dim=1, keepdim=True)
-    return torch.bmm(left, right)

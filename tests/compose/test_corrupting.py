@@ -75,12 +75,46 @@ def test_gaps_stay_gaps_and_kinds_of_numbers_stay(rng):
             r"rate must be a probability, or bools of shape \(150, 3\)\. Got bool of shape \(150, 2\)\.",
         ),
         ({"rate": 0.5, "kind": "nois"}, r"kind must be among noise, heavy_noise, .*, blended\. Got 'nois'\."),
+        ({"rate": "0.5"}, r"rate must be a probability in \[0, 1\], or bools of shape \(150, 3\)\. Got '0\.5'\."),
+        ({"rate": 0.5, "kind": None}, r"kind must be among noise, heavy_noise, .*, blended\. Got None\."),
         ({"rate": 0.5, "kind": []}, r"kind must be among noise, heavy_noise, .*, blended\. Got none\."),
     ],
 )
 def test_what_is_refused(data, options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         corrupt_modalities(data[0], **options)
+
+
+def test_masked_arrays_and_given_presence(rng):
+    pictures = rng.integers(0, 256, size=(40, 4, 4), dtype=np.uint8)
+    masked = np.ma.masked_array(pictures.copy(), mask=False)
+    masked[::9] = np.ma.masked
+    flags = np.arange(40) % 3 > 0
+    given = MultimodalData({"a": pictures, "b": rng.normal(size=(40, 2))}, present={"a": flags})
+    for X in ({"a": masked, "b": np.ones((40, 2))}, given):
+        before = np.ma.getdata(X["a"]).copy()
+        after = corrupt_modalities(X, 1.0, keep_one=False, random_state=0)
+        assert_array_equal(np.ma.getdata(X["a"]), before)
+        assert after["a"].dtype == np.uint8 and (np.ma.getdata(after["a"]) != before).any()
+    assert_array_equal(after.present, given.present)
+
+
+def test_codes_stay_within_those_that_there_are(rng):
+    X = {"codes": rng.integers(2, 6, size=(50, 3, 1)), "table": np.ones((50, 1))}
+    for kind in KINDS:
+        codes = corrupt_modalities(X, 1.0, kind=kind, keep_one=False, random_state=0)["codes"]
+        assert codes.dtype == X["codes"].dtype and codes.min() >= 2 and codes.max() <= 5
+
+
+def test_numbers_with_none_among_them_and_infinities(rng):
+    table = rng.normal(size=(30, 2)).astype(object)
+    table[3, 1] = None
+    after = corrupt_modalities({"a": table, "b": np.ones((30, 1))}, 1.0, keep_one=False, random_state=0)["a"]
+    assert after.dtype == float and np.isnan(after).sum() == 1
+    spoilt = rng.normal(size=(30, 2))
+    spoilt[0, 0] = np.inf
+    after = corrupt_modalities({"a": spoilt, "b": np.ones((30, 1))}, 1.0, keep_one=False, random_state=0)["a"]
+    assert not np.isnan(after).any()
 
 
 def test_text_has_no_sensor_to_break():

@@ -187,9 +187,22 @@ class TestLyingSensors:
         assert_allclose(frame["confidence"], clf.predict_proba(given).max(axis=1))
         assert list(frame.columns) == ["time", "a", "b", "c", "confidence"]
         texts = [text.get_text() for text in display.ax_.texts]
-        shares = (np.nan_to_num(display.reliability, nan=1) < 0.9).mean(axis=0)
+        shares = [(column[~np.isnan(column)] < 0.9).mean() for column in display.reliability.T]
         assert texts == [f"{share:.0%} failed" for share in shares]
         assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["a", "b", "c"]
+
+    def test_gate_by_reliability(self, trained, data):
+        X, _ = data
+        display = GateDisplay.from_estimator(trained, X, by="reliability")
+        good = trained.modality_reliability(X) >= 0.5
+        weights = trained.gate_weights(X)
+        frame = display.frame()
+        for m in range(3):
+            assert_allclose(frame["mean_reliable"][m], weights[X.present[:, m] & good[:, m], m].mean())
+        labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+        assert {"reliable", "unreliable"} <= set(labels)
+        with pytest.raises(ValueError, match=r"^by must be 'class' or 'reliability'\. Got 'trust'\.$"):
+            GateDisplay.from_estimator(trained, X, by="trust")
 
     def test_sensors_from_predictions_and_what_is_refused(self, data):
         reliability = [[0.9, np.nan], [0.1, 1.0]]
@@ -201,7 +214,7 @@ class TestLyingSensors:
             SensorDisplay.from_predictions(reliability, ["a"])
         with pytest.raises(ValueError, match=r"^times has 3 entries but reliability has 2 rows\.$"):
             SensorDisplay.from_predictions(reliability, ["a", "b"], times=[1, 2, 3])
-        with pytest.raises(ValueError, match=r"^times must ascend; sort the rows by them\.$"):
+        with pytest.raises(ValueError, match=r"^times must ascend, without gaps; sort the rows by them\.$"):
             SensorDisplay.from_predictions(reliability, ["a", "b"], times=[2, 1])
         with pytest.raises(TypeError, match=r"^object has no modality_reliability; give a fitted AECFClassifier, or a"):
             SensorDisplay.from_estimator(object(), data[0])

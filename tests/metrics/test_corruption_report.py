@@ -58,3 +58,30 @@ def test_order_of_x_need_not_be_that_of_the_fit(data):
     expected = corruption_report(clf, X, y, kinds=["saturated"])
     order = [expected["modality"].tolist().index(name) for name in report["modality"]]
     assert_allclose(report["noticed"], expected["noticed"][order])
+
+
+def test_what_is_left_out_and_what_is_refused(data):
+    X, y = data
+    texts = {**X, "text": np.array(["yes", "no", None] * 50, dtype=object)}
+
+    class Ignoring(HistGradientBoostingClassifier):
+        def predict_proba(self, X):
+            return super().predict_proba(np.column_stack([X[name] for name in "abc"]))
+
+    boosting = Ignoring(max_iter=5).fit(np.asarray(X), y)
+    report = corruption_report(boosting, texts, y, kinds="noise")
+    assert report["modality"].tolist() == ["a", "b", "c"]
+    with pytest.raises(
+        ValueError, match=r"^X has no modality that is made of numbers, so that no sensor of it can be b"
+    ):
+        corruption_report(boosting, {"text": texts["text"]}, y)
+    for kinds, found in (([], "none"), ("nois", "'nois'"), ([["noise"]], r"\['noise'\]")):
+        with pytest.raises(ValueError, match=rf"^kind must be among noise, .*, blended\. Got {found}\.$"):
+            corruption_report(boosting, X, y, kinds=kinds)
+
+
+def test_a_modality_that_training_never_had(data):
+    X, y = data
+    clf = fast_classifier().fit({**X, "new": np.full((150, 2), np.nan)}, y)
+    report = corruption_report(clf, {**X, "new": np.ones((150, 2))}, y, kinds=["dead"])
+    assert np.isnan(report["noticed"][-1]) and np.isfinite(report["noticed"][:-1]).all()

@@ -45,6 +45,8 @@ class TestScorers:
             corrupted_modality_scorer("accuracy", corruption_rate=1.5)
         with pytest.raises(ValueError, match=r"^n_repeats must be at least 1\. Got 0\.$"):
             corrupted_modality_scorer("accuracy", n_repeats=0)
+        with pytest.raises(ValueError, match=r"^kind must be among noise, .*, blended\. Got 'nois'\.$"):
+            corrupted_modality_scorer("accuracy", kind="nois")
 
     def test_subset_scorers(self, fitted, data):
         X, y = data

@@ -117,7 +117,7 @@ def test_networks_that_are_none(data):
 
     with pytest.raises(
         ValueError,
-        match="^forward of Short must return a dict as AECFNetwork.forward does. It lacks 'entropy', 'fused', 'weights'.$",
+        match="^forward of Short must return a dict as AECFNetwork.forward does. It lacks 'embeddings', 'entropy', 'fused', 'weights'.$",
     ):
         fast_classifier(network=Short).fit(*data)
     with pytest.raises(
