@@ -2,22 +2,14 @@
 
 import csv
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
+import results_page
+from results_page import OURS, PLAIN, RESULTS
 from tables import as_markdown, as_rst
 
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
-DATA = {
-    "avmnist": "AV-MNIST",
-    "extrasensory": "ExtraSensory",
-    "handwritten": "handwritten",
-    "heart": "heart disease",
-    "wikipedia": "Wikipedia",
-    "yeast2view": "yeast",
-    "landuse21": "land use",
-}
-OURS, OFF, PLAIN = "AECF", "AECF, corruption_rate=0", "gated fusion"
+DATA = {**results_page.DATA, "wikipedia": "Wikipedia", "yeast2view": "yeast", "landuse21": "land use"}
+OFF = "AECF, corruption_rate=0"
 # What leaves values that look genuine, or nearly so.
 HARD = ("negated", "blended", "swapped")
 

@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from sklearn_aecf.nn import ModalityReliability
-from sklearn_aecf.nn._reliability import ClassAgreement, ReliabilityDetector, ValueStatistics
+from sklearn_aecf.nn._reliability import ClassAgreement, ReliabilityDetector, ValueStatistics, looked_at
 
 # Training rows that are looked at, at most, and how much memory they may take.
 MAX_ROWS = 2000
@@ -90,9 +90,9 @@ def fit_reliability(model, training, held_out, corruption, rate) -> ModalityReli
         genuine = sample.statistics(statistics, sample.inputs, sample.embeddings)
         copies = [sample.corrupted(statistics, corruption) for _ in range(N_COPIES)]
     corrupted = torch.cat([copy.statistics for copy in copies], dim=1)
-    granted = torch.cat([copy.granted for copy in copies])
+    granted = torch.cat([copy.granted for copy in copies], dim=1)
     learnt = sample.is_learnt.T
-    detector = _fit_detector(genuine, corrupted, granted.T, learnt, rate)
+    detector = _fit_detector(genuine, corrupted, granted, learnt, rate)
     with torch.no_grad():
         rho = torch.sigmoid(detector(genuine))
         floor = torch.stack(
@@ -108,7 +108,7 @@ def fit_reliability(model, training, held_out, corruption, rate) -> ModalityReli
 class _Copy(NamedTuple):
     """A corrupted copy of every modality of every row.
 
-    ``statistics`` (m, n, s), ``granted`` usefulness (n, m), ``embeddings`` (n, m, d) and logits from each modality
+    ``statistics`` (m, n, s), ``granted`` usefulness (m, n), ``embeddings`` (n, m, d) and logits from each modality
     ``alone`` (n, m, c).
     """
 
@@ -172,14 +172,10 @@ class _Sample:
         """Values of modality `m` that are looked at."""
         return self.widths[m] or self.embeddings.shape[-1]
 
-    def values(self, m):
-        """What is looked at of modality `m`, genuine."""
-        width = self.widths[m]
-        return (self.inputs[m][:, :width] if width else self.embeddings[:, m]).float()
-
     def reference(self, m):
         """Genuine values of the rows for reference."""
-        return self.values(m)[self.present[:, m] & ~self.is_learnt[:, m]]
+        values = looked_at(self.inputs, self.embeddings, self.widths)[m]
+        return values[self.present[:, m] & ~self.is_learnt[:, m]]
 
     @torch.no_grad()
     def seen(self, inputs):
@@ -189,21 +185,14 @@ class _Sample:
 
     def statistics(self, statistics, inputs, embeddings):
         """Statistics (m, n, s) of values as the network will see them."""
-        values = [inputs[m][:, :width] if width else embeddings[:, m] for m, width in enumerate(self.widths)]
-        return statistics(values)
+        return statistics(looked_at(inputs, embeddings, self.widths))
 
     def corrupted(self, statistics, corruption):
         """A corrupted copy of every modality of every row."""
         inputs = [self._corrupted_input(m, statistics, corruption) for m in range(self.n_modalities)]
         embeddings, alone = self.seen(inputs)
         prior = torch.as_tensor(self.model.prior, dtype=torch.float32)
-        gain = torch.stack(
-            [
-                self.model.problem.gain(alone[:, m], self.target, prior, self.label_weight)
-                for m in range(self.n_modalities)
-            ],
-            dim=1,
-        )
+        gain = self.model.problem.gain(alone.transpose(0, 1), self.target, prior, self.label_weight)
         granted = GRANTED * (2 * torch.sigmoid(gain) - 1).clamp(min=0)
         return _Copy(self.statistics(statistics, inputs, embeddings), granted, embeddings, alone)
 

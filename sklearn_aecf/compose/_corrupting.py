@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_aecf._data import form_of
+from sklearn_aecf.compose._hiding import drawn_modalities
 
 
 def corrupt_modalities(X, rate, *, kind="noise", keep_one=True, random_state=None, modalities=None):
@@ -96,13 +97,7 @@ def _draw(rate, present, keep_one, rng):
         return chosen & present
     if not isinstance(rate, Real) or not 0 <= rate <= 1:
         raise ValueError(f"rate must be a probability in [0, 1], or bools of shape {present.shape}. Got {rate!r}.")
-    broken = present & (rng.uniform(size=present.shape) < rate)
-    if keep_one:
-        # The largest of the row's own random numbers is one of its modalities, drawn uniformly.
-        favourite = np.where(present, rng.uniform(size=present.shape), -1).argmax(axis=1)
-        all_lost = present.any(axis=1) & (broken == present).all(axis=1)
-        broken[all_lost, favourite[all_lost]] = False
-    return broken
+    return drawn_modalities(present, rate, keep_one, rng)
 
 
 def _broken(name, array, present, rows, kinds, rng):

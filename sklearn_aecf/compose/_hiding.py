@@ -44,13 +44,18 @@ def drop_modalities(X, rate, *, keep_one=True, random_state=None, modalities=Non
     rng = check_random_state(random_state)
     form = form_of(X, modalities)
     _, present = form.presence()
-    keep = present & (rng.uniform(size=present.shape) >= rate)
+    return form.with_presence(~drawn_modalities(present, rate, keep_one, rng))
+
+
+def drawn_modalities(present, rate, keep_one, rng):
+    """Observed modalities that chance picks in each row; with `keep_one` never all of a row."""
+    drawn = present & (rng.uniform(size=present.shape) < rate)
     if keep_one:
         # The largest of the row's own random numbers is one of its modalities, drawn uniformly.
         favourite = np.where(present, rng.uniform(size=present.shape), -1).argmax(axis=1)
-        lost = present.any(axis=1) & ~keep.any(axis=1)
-        keep[lost, favourite[lost]] = True
-    return form.with_presence(keep | ~present)
+        all_drawn = present.any(axis=1) & (drawn == present).all(axis=1)
+        drawn[all_drawn, favourite[all_drawn]] = False
+    return drawn
 
 
 def hide(X, names, *, modalities=None):

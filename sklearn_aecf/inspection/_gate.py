@@ -92,10 +92,11 @@ class GateDisplay:
         """
         if by not in ("class", "reliability"):
             raise ValueError(f"by must be 'class' or 'reliability'. Got {by!r}.")
-        names, present, weights = _weights(estimator, X, modalities)
+        # Once: a Pipeline would otherwise transform X a second time.
+        classifier, X = innermost(estimator, X)
+        names, present, weights = _weights(classifier, X, modalities)
         if by == "class":
             return cls.from_predictions(weights, present, names, y, ax=ax)
-        classifier, X = innermost(estimator, X)
         return cls.from_predictions(weights, present, names, reliability=classifier.modality_reliability(X), ax=ax)
 
     @classmethod

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from sklearn_aecf._data import form_of
 from sklearn_aecf.inspection._style import COLOURS, GREY, as_frame, new_axes, split_axes, tidy
-from sklearn_aecf.metrics._inside import innermost, modalities_of
+from sklearn_aecf.metrics._inside import innermost
 from sklearn_aecf.metrics._subsets import SubsetPredictions, as_matrix
 
 
@@ -79,12 +78,11 @@ class SensorDisplay:
                 f"{type(classifier).__name__} has no modality_reliability; give a fitted AECFClassifier, or a Pipeline "
                 "or search that ends in one."
             )
-        names, _ = form_of(X, modalities_of(classifier, X, modalities)).presence()
-        problem = SubsetPredictions(classifier, X, modalities).problem
+        predictions = SubsetPredictions(classifier, X, modalities)
         return cls.from_predictions(
             classifier.modality_reliability(X),
-            list(getattr(classifier, "modality_names_", names)),
-            confidence=problem.sureness(as_matrix(classifier.predict_proba(X))),
+            list(getattr(classifier, "modality_names_", predictions.names)),
+            confidence=predictions.problem.sureness(as_matrix(classifier.predict_proba(X))),
             times=times,
             threshold=threshold,
             ax=ax,

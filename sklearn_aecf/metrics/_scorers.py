@@ -36,7 +36,16 @@ class _HidingScorer:
         return f"{self.maker}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
 
-class _DropScorer(_HidingScorer):
+class _DrawnScorer(_HidingScorer):
+    """Several draws of hidden or broken modalities; subclasses say in ``drawn(X, modalities, rng)`` what a draw is."""
+
+    def versions(self, X, modalities):
+        rng = check_random_state(self.random_state)
+        for _ in range(self.n_repeats):
+            yield self.drawn(X, modalities, rng)
+
+
+class _DropScorer(_DrawnScorer):
     maker = "missing_modality_scorer"
 
     def __init__(self, scoring, drop_rate, n_repeats, keep_one, random_state, modalities):
@@ -46,13 +55,11 @@ class _DropScorer(_HidingScorer):
         self.keep_one = keep_one
         self.random_state = random_state
 
-    def versions(self, X, modalities):
-        rng = check_random_state(self.random_state)
-        for _ in range(self.n_repeats):
-            yield drop_modalities(X, self.drop_rate, keep_one=self.keep_one, random_state=rng, modalities=modalities)
+    def drawn(self, X, modalities, rng):
+        return drop_modalities(X, self.drop_rate, keep_one=self.keep_one, random_state=rng, modalities=modalities)
 
 
-class _CorruptionScorer(_HidingScorer):
+class _CorruptionScorer(_DrawnScorer):
     maker = "corrupted_modality_scorer"
 
     def __init__(self, scoring, corruption_rate, kind, n_repeats, random_state, modalities):
@@ -62,10 +69,8 @@ class _CorruptionScorer(_HidingScorer):
         self.n_repeats = n_repeats
         self.random_state = random_state
 
-    def versions(self, X, modalities):
-        rng = check_random_state(self.random_state)
-        for _ in range(self.n_repeats):
-            yield corrupt_modalities(X, self.corruption_rate, kind=self.kind, random_state=rng, modalities=modalities)
+    def drawn(self, X, modalities, rng):
+        return corrupt_modalities(X, self.corruption_rate, kind=self.kind, random_state=rng, modalities=modalities)
 
 
 class _SubsetScorer(_HidingScorer):

@@ -158,9 +158,13 @@ class SubsetPredictions:
             yield from shared(self.X, as_fitted(subsets, self.names, self.estimator.modality_names_))
             return
         for subset in subsets:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*no observed modality.*")
-                yield as_matrix(self.estimator.predict_proba(self.hidden(subset)))
+            yield self.predicted(self.hidden(subset))
+
+    def predicted(self, X):
+        """Probabilities of a version of X, without a word on rows that nothing is left of."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*no observed modality.*")
+            return as_matrix(self.estimator.predict_proba(X))
 
 
 def as_matrix(probability):

@@ -25,6 +25,7 @@ class ValueStatistics(nn.Module):
 
     bands: Tensor
     left_over: Tensor
+    width: Tensor
     kept: Tensor
     prototypes: Tensor
     level: Tensor
@@ -40,7 +41,8 @@ class ValueStatistics(nn.Module):
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor)
         self.is_standardized = tensors["standardized"].tolist()
-        self.widths = [len(tensors[f"columns_{m}"]) for m in range(len(self.is_standardized))]
+        widths = [len(tensors[f"columns_{m}"]) for m in range(len(self.is_standardized))]
+        self.register_buffer("width", torch.tensor(widths)[:, None], persistent=False)
 
     @classmethod
     def fit(
@@ -145,7 +147,7 @@ class ValueStatistics(nn.Module):
         energies = torch.bmm(square, self.bands)
         total = torch.stack(lengths).square()
         left = (total - energies[..., 3]).clamp(min=0) / (self.left_over + 1e-12)
-        mean_square = total / self.left_over.new_tensor(self.widths)[:, None]
+        mean_square = total / self.width
         nearest = energies[..., 0] * self.kept - 2 * torch.baddbmm(self.level, whitened, self.prototypes).amax(dim=-1)
         plain = energies[..., 4] - 2 * torch.baddbmm(self.plain_level, whitened, self.plain_prototypes).amax(dim=-1)
         positive = torch.stack(
@@ -333,10 +335,6 @@ class ModalityReliability(nn.Module):
             ClassAgreement(**agreement) if agreement else None,
         )
 
-    def values(self, inputs: list[Tensor], embeddings: Tensor) -> list[Tensor]:
-        """What is looked at, each of shape (b, f_m)."""
-        return [inputs[m][:, :width] if width else embeddings[:, m] for m, width in enumerate(self.widths)]
-
     def forward(
         self, inputs: list[Tensor], embeddings: Tensor, present: Tensor, views: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -358,7 +356,7 @@ class ModalityReliability(nn.Module):
         """
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
-            odds = self.detector(self.statistics(self.values(inputs, embeddings)))
+            odds = self.detector(self.statistics(looked_at(inputs, embeddings, self.widths)))
             # What stands in rows without the modality, NaN included, ends here.
             rho = torch.where(present, torch.where(self.known[:, None], odds, torch.inf).T.sigmoid(), 0)
             trust = (rho / self.floor).clamp(max=1)
@@ -366,3 +364,8 @@ class ModalityReliability(nn.Module):
             if self.agreement is not None:
                 factor = self.agreement(embeddings, trust, views) * factor
             return (rho[:, None] * factor).clamp(max=1), (trust[:, None] * factor).clamp(max=1)
+
+
+def looked_at(inputs: list[Tensor], embeddings: Tensor, widths: list[int]) -> list[Tensor]:
+    """Values of each modality that its reliability is told from, (b, f_m): of width 0 its embedding, else its input."""
+    return [inputs[m][:, :width] if width else embeddings[:, m] for m, width in enumerate(widths)]
