@@ -8,13 +8,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeatures
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_aecf._data import did_you_mean, form_of, quoted, split_modalities, warn_caller
 from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._model import Model
 from sklearn_aecf._problem import as_label_array, read_targets
-from sklearn_aecf._rows import LabelledRows, hold_out, usable_rows, warn_never_observed, weighed
+from sklearn_aecf._rows import LabelledRows, hold_out, row_weights, usable_rows, warn_never_observed, weighed
 from sklearn_aecf._sklearn_support import (
     CallbackSupportMixin,
     EpochTasks,
@@ -23,8 +23,10 @@ from sklearn_aecf._sklearn_support import (
     with_callbacks,
 )
 from sklearn_aecf._training import (
+    Interrupts,
     fit_reliability,
     fit_temperature,
+    fits_repeatedly,
     history_columns,
     make_net,
     training_rows,
@@ -40,7 +42,7 @@ from sklearn_aecf.masking import (
     UniformMasking,
 )
 from sklearn_aecf.nn import AECFNetwork
-from sklearn_aecf.nn._runtime import choose_device, seeded, suited_threads
+from sklearn_aecf.nn._runtime import choose_device, seeded, suited_threads, usual_torch
 
 # More held-out rows than this would make no validation loss more certain than the differences that matter.
 MAX_HELD_OUT = 10_000
@@ -248,10 +250,10 @@ class AECFClassifier(
         "network": [callable, None],
         "masking": [StrOptions({"entropy", "uniform", "regret"}), Masking, None],
         "mask_rate": [Interval(Real, 0, 1, closed="left")],
-        "entropy_weight": [Interval(Real, 0, None, closed="left")],
-        "entropy_scale": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "agreement_weight": [Interval(Real, 0, None, closed="left")],
-        "monotone_weight": [Interval(Real, 0, None, closed="left")],
+        "entropy_weight": [Interval(Real, 0, 1e6, closed="left")],
+        "entropy_scale": [Interval(Real, 1e-6, 1e6, closed="both"), StrOptions({"auto"})],
+        "agreement_weight": [Interval(Real, 0, 1e6, closed="left")],
+        "monotone_weight": [Interval(Real, 0, 1e6, closed="left")],
         "corruption_rate": [Interval(Real, 0, 1, closed="left")],
         "corruption": [Corruption, None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -385,11 +387,13 @@ class AECFClassifier(
                 "module; give its class."
             )
         again = self.warm_start and hasattr(self, "net_")
-        with all_or_nothing(self):
+        with all_or_nothing(self), usual_torch(), Interrupts() as interrupts:
             training, validation, seed = self._read_rows(X, y, sample_weight, validation_set, again)
             if not again:
                 warn_never_observed(training)
-            self._train(training, validation, seed, again)
+            self._train(training, validation, seed, again, interrupts)
+            if interrupts.came and not self.net_.interrupted_:
+                raise KeyboardInterrupt
         return self
 
     def _read_rows(self, X, y, sample_weight, validation_set, again):
@@ -405,7 +409,7 @@ class AECFClassifier(
                 f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
                 f"{len(targets)}. Give one label per row."
             )
-        weight = _check_sample_weight(sample_weight, data.present, dtype=np.float64, ensure_non_negative=True)
+        weight = row_weights(sample_weight, data)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         usable = usable_rows(data, targets, weight, problem)
         if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
@@ -435,7 +439,7 @@ class AECFClassifier(
             return name not in (self.encoders or ())
         return self.scale is not None and name in self.scale
 
-    def _train(self, training, validation, seed, again):
+    def _train(self, training, validation, seed, again, interrupts):
         """The phases that need a generator: initial weights, epochs, temperature, reliability."""
         device = choose_device(self.device)
         corruption = RandomCorruption() if self.corruption is None else clone(self.corruption)
@@ -457,11 +461,14 @@ class AECFClassifier(
             self.net_ = net
             rows = training_rows(self._inputs, training, device)
             with suited_threads(net.batch_size * self._work_per_row()):
-                net.epoch_tasks = EpochTasks(self, self.max_epochs)
+                net.epoch_tasks, net.interrupts = EpochTasks(self, self.max_epochs), interrupts
                 net.partial_fit(rows)
                 net.epoch_tasks.end()
+        net.refuse_divergence()
+        if net.interrupted_ and fits_repeatedly():
+            raise KeyboardInterrupt
         # The net would otherwise keep, and pickle, the rows that it was validated on.
-        net.train_split = net.epoch_tasks = None
+        net.train_split = net.epoch_tasks = net.interrupts = None
         net.criterion_.resume_from = {}
         self._record_history()
         if validation is not None and self.temperature is not None:
@@ -545,11 +552,12 @@ class AECFClassifier(
         self.history_ = history_columns(self.net_)
         self.n_iter_ = len(self.history_["epoch"])
         self.best_epoch_ = self.net_.kept_epoch()
+        early = any(callback.load_best for callback in self.net_.stoppers())
+        kept = f"the best weights so far (epoch {self.best_epoch_}) are kept" if early else "its weights are kept"
         if self.net_.interrupted_:
-            warn_caller(
-                f"fit was interrupted in epoch {len(self.net_.history)}; the best weights so far (epoch "
-                f"{self.best_epoch_}) are kept.",
-            )
+            warn_caller(f"fit was interrupted in epoch {len(self.net_.history)}; {kept}.")
+        if self.net_.divergence_:
+            warn_caller(f"{self.net_.divergence_} The weights of epoch {self.best_epoch_} are kept.")
 
     def _read(self, X, *, reset, spec=None):
         """X as `Modalities`, checked against what was fitted unless `reset`."""

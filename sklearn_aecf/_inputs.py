@@ -38,6 +38,20 @@ class ModalityStatistics:
         """Columns that the network sees."""
         return len(self.mean) + len(self.gaps)
 
+    @property
+    def fit_float32(self):
+        """Whether float32 can hold the means and the factors."""
+        return bool((np.abs(self.mean) < 1e30).all() and ((self.scale > 1e-30) & (self.scale < 1e30)).all())
+
+    @property
+    def as_float32(self):
+        """Means, what rounding took from them, and factors, in float32.
+
+        Near a large mean the difference to the rounded one is exact; the rest makes it that to the mean.
+        """
+        mean = self.mean.astype(np.float32)
+        return mean, (self.mean - mean).astype(np.float32), (1 / self.scale).astype(np.float32)
+
 
 def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indicator=False):
     """Weighted mean and standard deviation of a modality's observed values, a chunk of rows at a time.
@@ -120,9 +134,11 @@ def prepare(chunk, statistics, *, standardize=True, out=None):
         if not standardize:
             np.copyto(values, chunk, casting="unsafe")
             np.clip(values, -CLIP_UNSCALED, CLIP_UNSCALED, out=values)
-        elif chunk.dtype == np.float32:
-            np.subtract(chunk, statistics.mean.astype(np.float32), out=values)
-            values *= (1 / statistics.scale).astype(np.float32)
+        elif chunk.dtype == np.float32 and statistics.fit_float32:
+            mean, rest, factor = statistics.as_float32
+            np.subtract(chunk, mean, out=values)
+            values -= rest
+            values *= factor
             np.clip(values, -CLIP, CLIP, out=values)
         else:
             wide = np.subtract(chunk, statistics.mean, dtype=np.float64)
@@ -131,8 +147,8 @@ def prepare(chunk, statistics, *, standardize=True, out=None):
     if chunk.dtype.kind == "f":
         missing = np.isnan(chunk)
         if missing.any():
-            fill = 0 if standardize else statistics.mean.astype(np.float32)
-            np.copyto(values, fill, where=missing)
+            fill = 0 if standardize else np.clip(statistics.mean, -CLIP_UNSCALED, CLIP_UNSCALED)
+            np.copyto(values, fill, where=missing, casting="same_kind")
         if statistics.gaps.size:
             out[:, n_features:] = missing[:, statistics.gaps]
     elif statistics.gaps.size:

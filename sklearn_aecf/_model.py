@@ -11,7 +11,7 @@ from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._problem import Problem
 from sklearn_aecf.calibration import SubsetTemperature
 from sklearn_aecf.losses import uncertainty
-from sklearn_aecf.nn._runtime import autocast, seeded
+from sklearn_aecf.nn._runtime import autocast, seeded, usual_torch
 
 # Rows that go through the network together, at most.
 MAX_ROWS = 1024
@@ -125,6 +125,7 @@ class Model:
         reliability[~data.present] = np.nan
         return reliability
 
+    @usual_torch()
     @torch.inference_mode()
     def seen_alone(self, inputs: list[Tensor], present: Tensor, views: Tensor):
         """Embeddings, and calibrated logits from some subsets of the modalities, of rows as tensors.
@@ -175,6 +176,7 @@ class Model:
         found[~self.observed(data)] = np.nan
         return found
 
+    @usual_torch()
     @torch.inference_mode()
     def _collect(self, data, pick, views=None, n_samples=0):
         """What `pick` takes from the network's output, by name, for all rows."""

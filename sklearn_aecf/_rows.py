@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import _check_sample_weight
 
 from sklearn_aecf._data import Modalities, warn_caller
 from sklearn_aecf._problem import Targets
@@ -57,6 +58,22 @@ class LabelledRows:
             weight=None if self.weight is None else self.weight[index],
             label_weight=None if self.label_weight is None else self.label_weight[index],
         )
+
+
+def row_weights(sample_weight, data):
+    """Sample weights, checked; only their ratios matter, so the largest is brought near 1, without rounding.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,) or None
+    data : Modalities
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,)
+    """
+    weight = _check_sample_weight(sample_weight, data.present, dtype=np.float64, ensure_non_negative=True)
+    return np.ldexp(weight, -np.frexp(weight.max())[1])
 
 
 def usable_rows(data, targets, sample_weight, problem):

@@ -127,6 +127,5 @@ def all_or_nothing(estimator):
     try:
         yield
     except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
+        estimator.__dict__ = before  # one step, which no interrupt can cut
         raise

@@ -53,8 +53,10 @@ def test_a_device_that_is_not_there(data):
     X, y = data
     clf = fast_classifier().fit(X, y)
     expected = clf.predict_proba(X)
-    with pytest.raises((AssertionError, RuntimeError)):
+    with pytest.raises(ValueError, match=r"^device='cuda' cannot be used here \(.*\); use 'auto' or 'cpu'\.$"):
         clf.set_params(device="cuda").fit({"z": X["a"]}, np.arange(150) % 2)
+    with pytest.raises(ValueError, match=r"^device='cuda' cannot be used here"):
+        clf.to_device("cuda")
     assert clf.modality_names_ == ["a", "b", "c"]
     assert_array_equal(clf.predict_proba(X), expected)
 

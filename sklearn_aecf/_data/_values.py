@@ -1,7 +1,6 @@
 """One modality's values as a numpy array, whatever library they came from."""
 
 import difflib
-import warnings
 
 import numpy as np
 from scipy import sparse
@@ -282,19 +281,19 @@ def _stacked(items, name):
 def observed_rows(array, name, mask=None):
     """Rows where the modality has at least one value, and that no mask excludes; infinities are refused.
 
-    A row's sum is finite unless the row holds NaN or an infinity (or overflows), so sums screen the rows, and only
-    chunks with a suspect one are looked at value by value.
+    The sum of a row's squares is finite unless the row holds NaN, an infinity or a very large number, so these sums
+    screen the rows, and only chunks with a suspect one are looked at value by value.
     """
     n_rows, width = len(array), int(np.prod(array.shape[1:]))
     observed = np.full(n_rows, width > 0) if mask is None else mask & (width > 0)
     if width == 0 or array.dtype.kind != "f":
         return observed
-    weights = np.ones(width, dtype=array.dtype if array.dtype.itemsize > 2 else np.float32)
     for start in range(0, n_rows, CHUNK_ROWS):
         chunk = flat_chunk(array, start)
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            suspect = ~(np.abs(chunk @ weights) < LARGEST) & observed[start : start + CHUNK_ROWS]
+        chunk = chunk.astype(np.float32) if chunk.dtype.itemsize < 4 else chunk
+        with np.errstate(all="ignore"):
+            suspect = ~(np.einsum("ij,ij->i", chunk, chunk) < LARGEST**2)
+        suspect &= observed[start : start + CHUNK_ROWS]
         if suspect.any():
             rows = np.asarray(chunk[suspect], dtype=np.float64)
             if np.isinf(rows).any():

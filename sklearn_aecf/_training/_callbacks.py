@@ -15,7 +15,7 @@ class StopWhenAsked(Callback):
     """Stops as skorch's callbacks do; after them, so that the epoch is recorded first."""
 
     def on_epoch_end(self, net, **kwargs):
-        if net.stop_requested:
+        if net.stop_requested or net.interrupt_came():
             raise KeyboardInterrupt
 
 

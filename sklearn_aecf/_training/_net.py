@@ -17,6 +17,10 @@ from sklearn_aecf.nn import AECFNetwork
 from sklearn_aecf.nn._runtime import autocast
 
 
+class TrainingDivergedError(ValueError):
+    """Losses or weights are no longer finite."""
+
+
 class AECFNet(ClassifierMixin, NeuralNet):
     """skorch's net with AECF's training and validation step.
 
@@ -41,6 +45,7 @@ class AECFNet(ClassifierMixin, NeuralNet):
         self.fingerprint = fingerprint
         self.epoch_tasks = None
         self.stop_requested = False
+        self.interrupts = None
 
     @property
     def _default_callbacks(self):
@@ -143,15 +148,13 @@ class AECFNet(ClassifierMixin, NeuralNet):
                 if listening:
                     self._tell_batch_end(batch, training, prefix, step, sizes[-1])
         except KeyboardInterrupt:
+            # No callback of skorch's stops within an epoch.
             self.interrupted_ = True
             raise
         # One fetch: every `.item()` in a step would make the host wait for the device.
         values = torch.stack(losses).tolist()
-        if training and not np.isfinite(values).all():
-            raise ValueError(
-                f"Training diverged in epoch {len(self.history)}: the loss is {values[-1]}. Lower learning_rate (now "
-                f"{self.lr:g}), or look at what encoders and network make of their inputs."
-            )
+        if not np.isfinite(values).all():
+            raise self._diverged(f"the loss is {values[-1]}")
         if not listening:
             for loss, size in zip(values, sizes, strict=True):
                 self.history.new_batch()
@@ -202,7 +205,7 @@ class AECFNet(ClassifierMixin, NeuralNet):
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         super().on_train_begin(net, X=X, y=y, **kwargs)
-        self.interrupted_ = False
+        self.interrupted_, self.divergence_ = False, ""
         self._n_known = len(self.history)
         self.criterion_.resume_from = {"fit": self._fit_name()}
 
@@ -223,7 +226,45 @@ class AECFNet(ClassifierMixin, NeuralNet):
         if n_loaded > 0:
             ended = dict(self.callbacks_)["aecf_state"].resume(self)
             epochs = 0 if ended else max(0, epochs - n_loaded)
-        return super().fit_loop(X, y, epochs=epochs, **fit_params)
+        try:
+            return super().fit_loop(X, y, epochs=epochs, **fit_params)
+        except KeyboardInterrupt:
+            self.interrupted_ = self.interrupted_ or self.interrupt_came()
+            raise
+        except TrainingDivergedError as error:
+            if not any(callback.load_best and callback.best_model_weights_ for callback in self.stoppers()):
+                raise
+            self.divergence_ = str(error)
+            # Running means are not finite either, and a `warm_start` must not go on from them.
+            self.optimizer_.state.clear()
+            self.initialize_criterion()
+        return self
+
+    def on_train_end(self, net, X=None, y=None, **kwargs):
+        if self.interrupted_ and self.n_finished == 0:
+            raise KeyboardInterrupt("fit was interrupted before an epoch had come to its end; nothing is kept.")
+        if "epoch" not in self.history[-1]:
+            self.history.pop()  # interrupted while it was made
+        super().on_train_end(net, X=X, y=y, **kwargs)
+
+    def refuse_divergence(self):
+        """Raise if the weights that are kept are not finite, of which the last step told no loss."""
+        if not all(torch.isfinite(weights).all() for weights in self.module_.parameters()):
+            raise self._diverged("weights are no longer finite")
+
+    def _diverged(self, what):
+        return TrainingDivergedError(
+            f"Training diverged in epoch {len(self.history)}: {what}. Lower learning_rate (now {self.lr:g}), or look "
+            "at what encoders and network make of their inputs."
+        )
+
+    def interrupt_came(self):
+        """Whether Ctrl-C was pressed in this training."""
+        return self.interrupts is not None and self.interrupts.came
+
+    def stoppers(self):
+        """Callbacks that may stop the training early."""
+        return [callback for _, callback in self.callbacks_ if isinstance(callback, EarlyStopping)]
 
     def _fit_name(self):
         """What tells this fit from others; one that goes on from another fit is another, too."""
@@ -236,12 +277,17 @@ class AECFNet(ClassifierMixin, NeuralNet):
         except RuntimeError as error:
             raise ValueError(f"The checkpoint was written by a fit of another network: {error}") from error
 
+    @property
+    def n_finished(self):
+        """Epochs of this training that came to their end."""
+        return sum("dur" in row for row in self.history[self._n_known :])
+
     def kept_epoch(self):
         """Number of the epoch whose weights the module has."""
         finished = [row["epoch"] for row in self.history if "dur" in row]
         if not finished:
             return 1
-        best = (c.best_epoch_ for _, c in self.callbacks_ if isinstance(c, EarlyStopping) and c.load_best)
+        best = (callback.best_epoch_ for callback in self.stoppers() if callback.load_best)
         return next(best, 0) or finished[-1]
 
     def take_over(self, other):
@@ -265,7 +311,15 @@ class AECFNet(ClassifierMixin, NeuralNet):
 
     def move_to(self, device):
         """Move weights, objective and optimiser state to another device."""
+        before = self.device
+        try:
+            self._move(device)
+        except RuntimeError:
+            self._move(before)  # its memory was too small
+            raise
         self.device = device
+
+    def _move(self, device):
         self.module_.to(device)
         self.criterion_.to(device)
         for state in self.optimizer_.state.values():

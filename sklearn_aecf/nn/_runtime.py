@@ -1,5 +1,6 @@
 """Where torch computes, how precisely, with which random numbers and on how many threads."""
 
+import os
 import threading
 from contextlib import contextmanager
 
@@ -23,15 +24,21 @@ def choose_device(device: str) -> str:
     Raises
     ------
     ValueError
-        If torch knows no such device.
+        If torch knows no such device, or it is not there.
     """
     if device != "auto":
         try:
-            return str(torch.device(device))
+            chosen = torch.device(device)
         except RuntimeError:
             raise ValueError(
                 f"device must be 'auto', 'cpu', 'cuda', 'cuda:1', 'mps' or the like. Got {device!r}."
             ) from None
+        try:
+            torch.empty(0, device=chosen).cpu()
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0].partition(". ")[0]
+            raise ValueError(f"device={device!r} cannot be used here ({reason}); use 'auto' or 'cpu'.") from error
+        return str(chosen)
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -51,20 +58,54 @@ def autocast(device: str, precision: str) -> torch.autocast:
     )
 
 
-_GENERATORS = threading.RLock()
+class ForkSafeLock:
+    """A reentrant lock that is free in a forked child, where the thread that held it does not live on."""
+
+    def __init__(self):
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self):
+        self._lock = threading.RLock()
+
+    def __enter__(self):
+        self._lock.acquire()
+        return self
+
+    def __exit__(self, *exception):
+        self._lock.release()
+
+
+# A process has one set of torch's generators; two threads may share a module, too.
+GENERATOR_LOCK = ForkSafeLock()
 
 
 @contextmanager
 def seeded(seed: int, device: str):
     """torch's generators seeded, and afterwards as they were; one at a time, because a process has one set of them."""
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with _GENERATORS, torch.random.fork_rng(devices=cuda):
+    with GENERATOR_LOCK, torch.random.fork_rng(devices=cuda):
         # `torch.manual_seed` would reseed every GPU, also those that are not forked.
         torch.default_generator.manual_seed(seed)
         for used in cuda:
             with torch.cuda.device(used):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def usual_torch():
+    """float32 unless something else is asked for, and gradients: whatever the caller has set for the process."""
+    dtype = torch.get_default_dtype()
+    if dtype != torch.float32:
+        torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        if dtype != torch.float32:
+            torch.set_default_dtype(dtype)
 
 
 @contextmanager
