@@ -6,15 +6,31 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_aecf._data import did_you_mean, form_of, quoted, split_modalities, warn_caller
+from sklearn_aecf._data import (
+    checked_name,
+    did_you_mean,
+    form_of,
+    holds_more_than_numbers,
+    quoted,
+    split_modalities,
+    warn_caller,
+)
 from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._model import Model
 from sklearn_aecf._problem import as_label_array, read_targets
-from sklearn_aecf._rows import LabelledRows, hold_out, row_weights, usable_rows, warn_never_observed, weighed
+from sklearn_aecf._rows import (
+    LabelledRows,
+    hold_out,
+    row_weights,
+    usable_rows,
+    warn_filled,
+    warn_never_observed,
+    weighed,
+)
 from sklearn_aecf._sklearn_support import (
     CallbackSupportMixin,
     EpochTasks,
@@ -154,9 +170,10 @@ class AECFClassifier(
         0, 0.3, 0.5 and 0.7. With a `temperature` it is the loss that rescaled confidence would leave
         (``"valid_refined_loss"`` in `history_`) [2]_: overconfidence is mended afterwards and does not end the
         training. False trains for `max_epochs` and keeps the last weights, also where a `validation_set` is given.
-    validation_fraction : float or "auto", default="auto"
-        Share of the rows held out, stratified by class where every class has rows enough; ``"auto"`` is 200 rows, but
-        no less than 10 % (or 10,000 rows) and no more than 20 %.
+    validation_fraction : float, "auto" or splitter of scikit-learn, default="auto"
+        Share of the rows held out, stratified by class where every class has rows enough, or of whole `groups`;
+        ``"auto"`` is 200 rows, but no less than 10 % (or 10,000 rows) and no more than 20 %. Of a splitter, e.g.
+        ``TimeSeriesSplit()``, the first split is taken.
     n_iter_no_change : int, default=10
         Epochs without a better validation loss after which training stops.
     temperature : {"subset", "global"} or None, default="subset"
@@ -164,10 +181,14 @@ class AECFClassifier(
     scale : {"standard"}, list of str or None, default="standard"
         Which modalities have every feature standardised by its observed training values: all but those with an
         encoder of their own, those that are listed, or none.
+    categorical_features : {"from_dtype"} or None, default="from_dtype"
+        What becomes of columns of text, of pandas' and polars' categories: an indicator a category, or one for two of
+        them. A category that was not there at fit counts as unknown, with a warning. None refuses such columns.
+        Booleans are numbers, and columns with a vector in each cell stand for its values.
     add_gap_indicator : bool, default=False
         Add a column to the network's inputs for each feature with gaps in training.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes; for multilabel targets a dict gives weights of labels by position.
+        Weights of the classes; for multilabel targets a dict gives weights of labels by position or name.
     device : str, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` is cuda, then mps, then cpu, decided at `fit`.
     precision : {"float32", "bfloat16"}, default="float32"
@@ -187,7 +208,7 @@ class AECFClassifier(
     Attributes
     ----------
     classes_ : ndarray
-        Sorted classes; for multilabel targets the positions of the labels.
+        Sorted classes; for multilabel targets the names of the labels where y was a DataFrame, else their positions.
     modality_names_ : list of str
         Modalities in fitted order.
     n_features_per_modality_ : dict of str to int
@@ -261,10 +282,11 @@ class AECFClassifier(
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"}), HasMethods("split")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "temperature": [StrOptions({"subset", "global"}), None],
         "scale": [StrOptions({"standard"}), list, None],
+        "categorical_features": [StrOptions({"from_dtype"}), None],
         "add_gap_indicator": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "device": [str],
@@ -302,6 +324,7 @@ class AECFClassifier(
         n_iter_no_change=10,
         temperature="subset",
         scale="standard",
+        categorical_features="from_dtype",
         add_gap_indicator=False,
         class_weight=None,
         device="auto",
@@ -335,6 +358,7 @@ class AECFClassifier(
         self.n_iter_no_change = n_iter_no_change
         self.temperature = temperature
         self.scale = scale
+        self.categorical_features = categorical_features
         self.add_gap_indicator = add_gap_indicator
         self.class_weight = class_weight
         self.device = device
@@ -353,7 +377,7 @@ class AECFClassifier(
     # Fitting
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, *, validation_set=None):
+    def fit(self, X, y, sample_weight=None, *, groups=None, validation_set=None):
         """Fit to rows of several modalities.
 
         Parameters
@@ -366,6 +390,10 @@ class AECFClassifier(
             Classes, or 0/1 a label with NaN or -1 where it was not reported.
         sample_weight : array-like of shape (n_rows,), default=None
             Non-negative. A row of weight 0 counts as left out.
+        groups : array-like of shape (n_rows,), default=None
+            Whom each row comes from, e.g. the hospital or the user. Whole groups are then held out, so that training
+            stops, and confidence is calibrated, on rows of others, as `predict` will get. scikit-learn's searches pass
+            it on where metadata routing is enabled and asked for: ``clf.set_fit_request(groups=True)``.
         validation_set : mask of shape (n_rows,) or tuple (X, y), default=None
             The rows to hold out instead of a random share: True in a mask over the rows of `X` (which scikit-learn's
             tools can slice), or other data in the same form, e.g. of other users.
@@ -388,20 +416,21 @@ class AECFClassifier(
             )
         again = self.warm_start and hasattr(self, "net_")
         with all_or_nothing(self), usual_torch(), Interrupts() as interrupts:
-            training, validation, seed = self._read_rows(X, y, sample_weight, validation_set, again)
+            training, validation, seed = self._read_rows(X, y, sample_weight, groups, validation_set, again)
             if not again:
                 warn_never_observed(training)
+                warn_filled(training, frozenset(self.encoders or ()))
             self._train(training, validation, seed, again, interrupts)
             if interrupts.came and not self.net_.interrupted_:
                 raise KeyboardInterrupt
         return self
 
-    def _read_rows(self, X, y, sample_weight, validation_set, again):
+    def _read_rows(self, X, y, sample_weight, groups, validation_set, again):
         """X and y as rows to train and to validate on, with their weights, and a seed."""
         data = self._read(X, reset=not again)
         self._check_scale(data.names)
         if again:
-            problem, targets = self._problem, self._problem.encode(as_label_array(y))
+            problem, targets = self._problem, self._problem.encode(as_label_array(y, self.classes_))
         else:
             problem, targets = read_targets(y)
         if len(targets) != len(data):
@@ -416,12 +445,12 @@ class AECFClassifier(
             typical = weight[usable.rows].mean()
             validation_set = self._read_validation(validation_set, data.spec, problem, typical)
         fraction = _validation_fraction(self.validation_fraction, len(data)) if self.early_stopping else None
-        training, validation = hold_out(usable, validation_set, fraction, seed, problem)
+        training, validation = hold_out(usable, validation_set, fraction, groups, seed, problem)
         if not again:
             self._spec, self._problem = data.spec, problem
             self.classes_ = problem.classes
             self.modality_names_ = list(data.names)
-            self.n_features_per_modality_ = dict(zip(data.names, data.widths, strict=True))
+            self.n_features_per_modality_ = dict(zip(data.names, data.spec.widths, strict=True))
             self._n_features_out = self.embed_dim
         return *weighed(training, validation, self.class_weight, problem), seed
 
@@ -538,7 +567,7 @@ class AECFClassifier(
                 f"validation_set must be a mask over the rows of X, or a tuple (X, y). Got {len(validation_set)} items."
             )
         data = self._read(validation_set[0], reset=False, spec=spec)
-        targets = problem.encode(as_label_array(validation_set[1]))
+        targets = problem.encode(as_label_array(validation_set[1], problem.classes))
         if len(targets) != len(data):
             raise ValueError(
                 f"validation_set has {len(data)} rows in X, but {len(targets)} labels; give one label per row."
@@ -563,21 +592,35 @@ class AECFClassifier(
         """X as `Modalities`, checked against what was fitted unless `reset`."""
         plain = form_of(X, self.modalities).is_plain_table
         if plain:
-            X = validate_data(
-                self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_features=int(reset)
-            )
+            X = self._validated_table(X, reset)
         if not reset and spec is None:
             spec = self._spec
-        raw = frozenset(self.encoders or ())
-        data = split_modalities(X, self.modalities, spec=spec, estimator=type(self).__name__, raw=raw)
+        data = split_modalities(
+            X,
+            self.modalities,
+            spec=spec,
+            estimator=type(self).__name__,
+            raw=frozenset(self.encoders or ()),
+            encode=self.categorical_features is not None,
+        )
         if reset and not plain:
-            self.n_features_in_ = sum(data.widths)
-            names = None if data.labels is None else [label for group in data.labels.values() for label in group]
+            self.n_features_in_ = sum(data.spec.widths)
+            labels = data.spec.labels
+            names = None if labels is None else [label for group in labels.values() for label in group]
             if names and all(isinstance(label, str) for label in names):
                 self.feature_names_in_ = np.asarray(names, dtype=object)
             elif hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
         return data
+
+    def _validated_table(self, X, reset):
+        """X as scikit-learn's own checks leave it, which know numbers only."""
+        if holds_more_than_numbers(X):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        return validate_data(
+            self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_features=int(reset)
+        )
 
     # Predicting
 
@@ -633,14 +676,7 @@ class AECFClassifier(
             The class prior where a row has nothing of the subset.
         """
         data = self._checked_input(X)
-        if all(isinstance(name, str) for subset in subsets for name in subset):
-            subsets = [[name in subset for name in data.names] for subset in subsets]
-        subsets = np.asarray(subsets)
-        if subsets.dtype != bool or subsets.ndim != 2 or subsets.shape[1] != len(data.names):
-            raise ValueError(
-                f"subsets must be an array of bools with {len(data.names)} columns ({', '.join(data.names)}), or lists "
-                f"of these names. Got {subsets.dtype} of shape {subsets.shape}."
-            )
+        subsets = subsets_as_flags(subsets, data.names)
         probability = self._model.probabilities(data, data.present[:, None] & subsets)
         return np.ascontiguousarray(probability.swapaxes(0, 1))
 
@@ -686,7 +722,7 @@ class AECFClassifier(
         float
         """
         check_is_fitted(self)
-        return self._problem.score(self.predict(X), as_label_array(y), sample_weight)
+        return self._problem.score(self.predict(X), as_label_array(y, self.classes_), sample_weight)
 
     def gate_weights(self, X):
         """Weight of each modality in each row.
@@ -779,6 +815,24 @@ class AECFClassifier(
     def _checked_input(self, X):
         check_is_fitted(self)
         return self._read(X, reset=False)
+
+
+def subsets_as_flags(subsets, names):
+    """Subsets of modalities, bool of shape (n_subsets, n_modalities), from flags or lists of names."""
+    lists = isinstance(subsets, list | tuple) and all(isinstance(subset, list | tuple | set) for subset in subsets)
+    if lists and all(isinstance(name, str) for subset in subsets for name in subset):
+        chosen = [{checked_name(name, names) for name in subset} for subset in subsets]
+        return np.asarray([[m in subset for m in range(len(names))] for subset in chosen], dtype=bool)
+    try:
+        flags = np.asarray(subsets)
+    except ValueError:
+        flags = np.empty(0, dtype=object)
+    if flags.dtype != bool or flags.ndim != 2 or flags.shape[1] != len(names):
+        raise ValueError(
+            f"subsets must be an array of bools with {len(names)} columns ({', '.join(names)}), or a list of lists of "
+            f"these names. Got {flags.dtype} of shape {flags.shape}."
+        )
+    return flags
 
 
 def masking_of(masking, rate):

@@ -6,15 +6,24 @@ back into labels. A further kind of target is a further class here, and its term
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from sklearn_aecf._data import (
+    did_you_mean,
+    frame_columns,
+    is_frame,
+    quoted,
+    refuse_twins,
+    select_columns,
+    tensor_to_array,
+)
 from sklearn_aecf.losses import (
     mean_multiclass_logits,
     mean_multilabel_logits,
@@ -84,6 +93,8 @@ class Multiclass:
             found, indices = np.unique(labels, return_inverse=True)
         except TypeError:
             raise _mixed_types(labels) from None
+        if len(found) == 0:
+            raise ValueError("y is empty; give one label per row of X.")
         if len(found) < 2:
             raise ValueError(f"y has one class only ({found.tolist()[0]!r}); AECFClassifier needs at least 2 classes.")
         return cls(found), Targets(indices.astype(np.int64).ravel())
@@ -129,7 +140,10 @@ class Multiclass:
             counts = np.bincount(targets.encoded, weights=sample_weight, minlength=len(self.classes))
             per_class = counts.sum() / (len(counts) * np.maximum(counts, 1e-12))
         else:
-            per_class = compute_class_weight(class_weight, classes=self.classes, y=self.classes)
+            given = _weights_by_name(class_weight, self.classes.tolist(), "class")
+            per_class = np.asarray([given.get(label, 1.0) for label in self.classes.tolist()])
+            if (per_class > 0).sum() < 2:
+                raise ValueError(f"class_weight must be above 0 for at least 2 classes. Got {class_weight!r}.")
         typical = max((sample_weight * per_class[targets.encoded]).mean(), 1e-12)
         return lambda targets, sample_weight: (sample_weight * per_class[targets.encoded] / typical, None)
 
@@ -222,7 +236,7 @@ class Multilabel:
     Parameters
     ----------
     classes : ndarray
-        Positions of the labels.
+        Names of the labels, or their positions.
     """
 
     classes: np.ndarray
@@ -235,13 +249,14 @@ class Multilabel:
     # y
 
     @classmethod
-    def of(cls, table):
+    def of(cls, table, names=None):
         """The problem that a target of several columns poses, and the target encoded."""
         targets = _labels_of(table)
+        classes = np.arange(targets.encoded.shape[1]) if names is None else np.asarray(names, dtype=object)
         empty = ~targets.reported.any(axis=0)
         if empty.any():
-            raise ValueError(f"Label {np.flatnonzero(empty)[0]} of y is never reported; drop its column.")
-        return cls(np.arange(targets.encoded.shape[1])), targets
+            raise ValueError(f"Label {classes[empty].tolist()[0]!r} of y is never reported; drop its column.")
+        return cls(classes), targets
 
     def encode(self, table):
         """Targets of further rows."""
@@ -267,7 +282,7 @@ class Multilabel:
         targets : Targets
         sample_weight : ndarray of shape (n_rows,)
         class_weight : dict, "balanced" or None
-            A dict has weights of labels by position.
+            A dict has weights of labels by position, or by name.
         """
         factors = np.ones((2, len(self.classes)), dtype=np.float32)
         if class_weight == "balanced":
@@ -276,7 +291,12 @@ class Multilabel:
             for value, count in ((1, n_positive), (0, n_reported - n_positive)):
                 factors[value] = np.where(count > 0, n_reported / np.maximum(2 * count, 1e-12), 1)
         elif class_weight is not None:
-            factors *= np.asarray([class_weight.get(label, 1) for label in self.classes.tolist()], dtype=np.float32)
+            positions = {position: label for position, label in enumerate(self.classes.tolist()) if label != position}
+            named = {positions.get(key, key): value for key, value in class_weight.items()}
+            named = _weights_by_name(named, self.classes.tolist(), "label")
+            factors *= np.asarray([named.get(label, 1) for label in self.classes.tolist()], dtype=np.float32)
+            if not factors.any():
+                raise ValueError(f"class_weight must be above 0 for at least one label. Got {class_weight!r}.")
 
         def entries(targets):
             return targets.reported * np.where(targets.encoded == 1, factors[1], factors[0])
@@ -395,7 +415,7 @@ def read_targets(y):
         If y has NaN (single label), other values than 0, 1, -1 and NaN (multilabel), or one class only.
     """
     table = as_label_array(y)
-    return (Multilabel if _has_labels(table) else Multiclass).of(table)
+    return Multilabel.of(table, _label_names(y)) if _has_labels(table) else Multiclass.of(table)
 
 
 def problem_of(y, classes):
@@ -403,19 +423,60 @@ def problem_of(y, classes):
     return Multilabel(np.arange(np.shape(y)[1])) if np.ndim(y) == 2 else Multiclass(np.asarray(classes))
 
 
-def as_label_array(y):
-    """y of any library as an array."""
+def as_label_array(y, classes=None):
+    """y of any library as an array.
+
+    Parameters
+    ----------
+    y : array-like, DataFrame, tensor or sparse matrix
+    classes : ndarray, default=None
+        Names of labels at fit: the order of the columns of a DataFrame.
+    """
     if y is None:
         raise ValueError(
             "AECFClassifier requires y to be passed, but the target y is None; give one label per row of X."
         )
     if hasattr(y, "detach"):
-        y = y.detach().cpu().numpy()
+        y = tensor_to_array(y, "y")
     if hasattr(y, "toarray"):
         return y.toarray()
+    names = _label_names(y)
+    if names is not None and classes is not None and classes.dtype.kind == "O" and list(names) != classes.tolist():
+        if sorted(names) != sorted(classes.tolist()):
+            raise ValueError(f"y has labels {quoted(names)}, but there were {quoted(classes.tolist())} before.")
+        y = select_columns(y, classes.tolist())
     if hasattr(y, "to_numpy"):
         y = y.to_numpy()
-    return np.asarray(y)
+    try:
+        table = np.asarray(y)
+    except ValueError:
+        raise ValueError(
+            "y has rows of different lengths; give one label per row, or encode lists of labels with "
+            "MultiLabelBinarizer."
+        ) from None
+    if table.dtype.kind == "S" or (table.dtype.kind == "O" and any(isinstance(label, bytes) for label in table.flat)):
+        raise ValueError("y holds bytes; make them text, e.g. numpy.char.decode(y).")
+    return table
+
+
+def _label_names(y):
+    """Names of the columns of a DataFrame of labels, or None."""
+    if not is_frame(y) or len(frame_columns(y)) < 2 or not all(isinstance(name, str) for name in frame_columns(y)):
+        return None
+    refuse_twins(frame_columns(y), "y")
+    return frame_columns(y)
+
+
+def _weights_by_name(weights, names, what):
+    """Weights of classes or labels, checked; a dict."""
+    for name, weight in (weights or {}).items():
+        if name not in names:
+            raise ValueError(
+                f"class_weight has {what} {name!r}, which y lacks{did_you_mean(name, names)} It has {quoted(names)}."
+            )
+        if not isinstance(weight, Real) or not 0 <= weight < np.inf:
+            raise ValueError(f"class_weight[{name!r}] must be a number from 0 on. Got {weight!r}.")
+    return weights or {}
 
 
 def _has_labels(table):

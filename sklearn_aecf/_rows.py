@@ -3,13 +3,19 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sklearn.utils.validation import _check_sample_weight
 
-from sklearn_aecf._data import Modalities, warn_caller
+from sklearn_aecf._data import CHUNK_ROWS, Modalities, is_missing, warn_caller
 from sklearn_aecf._problem import Targets
 
 MIN_ROWS = 10
+
+# Draws of groups to hold out, of which the best is taken: groups differ in size.
+N_DRAWS = 20
+
+# A modality is taken to have been filled where so many rows are the same and so many of the others are not.
+SAME, DIFFERENT = 0.05, 0.9
 
 
 @dataclass(frozen=True)
@@ -104,16 +110,18 @@ def usable_rows(data, targets, sample_weight, problem):
     return chosen
 
 
-def hold_out(labelled, validation_set, fraction, seed, problem):
+def hold_out(labelled, validation_set, fraction, groups, seed, problem):
     """Split the rows into those that train and those that validate.
 
     Parameters
     ----------
     labelled : LabelledRows
     validation_set : mask of shape (n_rows,), LabelledRows or None
-        None draws a share, stratified by class where scikit-learn can.
-    fraction : float or None
-        Size of that share; None holds nothing out.
+        None draws a share.
+    fraction : float, splitter or None
+        Size of that share, stratified by class where scikit-learn can, or of whole groups; or an object whose first
+        split it is. None holds nothing out.
+    groups : array-like of shape (n_rows,), or None
     seed : int
     problem : Multiclass or Multilabel
 
@@ -126,10 +134,16 @@ def hold_out(labelled, validation_set, fraction, seed, problem):
         return labelled, validation_set
     if validation_set is not None:
         chosen = _masked_rows(labelled, validation_set)
-    elif fraction is not None:
-        chosen = _stratified_share(labelled, fraction, seed, problem)
-    else:
+    elif fraction is None:
         return labelled, None
+    else:
+        groups = None if groups is None else _checked_groups(groups, labelled)
+        if hasattr(fraction, "split"):
+            chosen = _first_split(labelled, fraction, groups, problem)
+        elif groups is not None:
+            chosen = _share_of_groups(labelled, fraction, groups, seed, problem)
+        else:
+            chosen = _stratified_share(labelled, fraction, seed, problem)
     training = replace(labelled, rows=np.setdiff1d(labelled.rows, chosen))
     if len(training) == 0:
         raise ValueError("validation_set leaves no row to train on; set it False for the rows to train on.")
@@ -172,6 +186,39 @@ def warn_never_observed(training):
         )
 
 
+def warn_filled(training, raw=frozenset()):
+    """Say which modalities seem to have been filled where they were missing, which nobody can learn from.
+
+    Parameters
+    ----------
+    training : LabelledRows
+    raw : set of str
+        Modalities with an encoder of their own, which are not looked at.
+    """
+    for m, name in enumerate(training.data.names):
+        if name in raw:
+            continue
+        n_same, n_rows = _same_rows(training.data.arrays[m], training.rows[training.data.present[training.rows, m]])
+        if n_same:
+            warn_caller(
+                f"Modality {name!r} has the very same values in {n_same} of {n_rows} rows, while its others differ. "
+                "Where it was missing, leave NaN, so that the model knows: fit imputers and encoders inside a "
+                "ModalityTransformer, which passes them the rows that have the modality."
+            )
+
+
+def _same_rows(array, rows):
+    """How many of some rows have the values that most of them share, if the others hardly share any; else 0."""
+    if len(rows) < MIN_ROWS or array.ndim != 2 or array.shape[1] < 2:
+        return 0, len(rows)
+    rows = rows[:: -(-len(rows) // CHUNK_ROWS)]
+    values = np.ascontiguousarray(array[rows])
+    _, counts = np.unique(values.view(np.dtype((np.void, values.itemsize * values.shape[1]))), return_counts=True)
+    most, others = int(counts.max()), len(counts) - 1
+    filled = most >= max(MIN_ROWS, SAME * len(rows)) and others >= DIFFERENT * (len(rows) - most) > 0
+    return (most if filled else 0), len(rows)
+
+
 def _masked_rows(labelled, validation_set):
     mask, n_rows = np.asarray(validation_set), len(labelled.data)
     if mask.dtype != bool or mask.shape != (n_rows,):
@@ -185,9 +232,54 @@ def _masked_rows(labelled, validation_set):
     return chosen
 
 
+def _checked_groups(groups, labelled):
+    """Group of each usable row, as an integer."""
+    groups, n_rows = np.asarray(groups), len(labelled.data)
+    if groups.shape != (n_rows,):
+        raise ValueError(f"groups must have one group per row of X ({n_rows}). Got shape {groups.shape}.")
+    unknown = np.fromiter(map(is_missing, groups.astype(object)), dtype=bool, count=n_rows)
+    if unknown.any():
+        raise ValueError(f"groups lacks that of row {unknown.argmax()}; give every row one.")
+    try:
+        return np.unique(groups, return_inverse=True)[1].ravel()[labelled.rows]
+    except TypeError:
+        kinds = sorted({type(group).__name__ for group in groups})
+        raise ValueError(f"groups mixes different types ({', '.join(kinds)}); give all of them one type.") from None
+
+
+def _first_split(labelled, splitter, groups, problem):
+    """Rows that a splitter of scikit-learn's tests on first."""
+    target = problem.strata(labelled.chosen_targets)
+    target = labelled.chosen_targets.encoded if target is None else target
+    _, chosen = next(iter(splitter.split(np.zeros((len(labelled), 1)), target, groups)), (None, ()))
+    if len(chosen) == 0:
+        raise ValueError(f"validation_fraction={splitter!r} holds no row out; give a splitter that tests on some.")
+    return labelled.rows[chosen]
+
+
+def _share_of_groups(labelled, fraction, groups, seed, problem):
+    """Rows of whole groups, the drawn ones that come closest to the share and leave every class to train on."""
+    n_groups, strata = groups.max() + 1, problem.strata(labelled.chosen_targets)
+    if n_groups < 2:
+        raise ValueError(
+            "groups has one group only, so none can be held out; leave groups out, or give validation_set or "
+            "early_stopping=False."
+        )
+    splitter = GroupShuffleSplit(N_DRAWS, test_size=max(1, round(fraction * n_groups)), random_state=seed)
+
+    def badness(chosen):
+        lost = 0 if strata is None else len(np.unique(strata)) - len(np.unique(np.delete(strata, chosen)))
+        return lost, abs(len(chosen) / len(labelled) - fraction)
+
+    draws = (chosen for _, chosen in splitter.split(groups, groups=groups))
+    return labelled.rows[np.sort(min(draws, key=badness))]
+
+
 def _stratified_share(labelled, fraction, seed, problem):
     rows = labelled.rows
     n_held_out = max(1, round(fraction * len(rows)))
+    if n_held_out == len(rows):
+        raise ValueError(f"validation_fraction={fraction!r} leaves none of {len(rows)} rows to train on; lower it.")
     strata = problem.strata(labelled.chosen_targets)
     if strata is not None:
         _, counts = np.unique(strata, return_counts=True)

@@ -471,9 +471,33 @@ def test_subsets_by_name(trained, data):
     named = trained.predict_proba_subsets(X, [["a", "c"], ["b"]])
     assert_array_equal(named, trained.predict_proba_subsets(X, [[True, False, True], [False, True, False]]))
     with pytest.raises(
-        ValueError, match=r"subsets must be an array of bools with 3 columns \(a, b, c\), or lists of these names"
+        ValueError,
+        match=r"subsets must be an array of bools with 3 columns \(a, b, c\), or a list of lists of these names",
     ):
         trained.predict_proba_subsets(X, [[0, 1]])
+    with pytest.raises(ValueError, match=r"^Unknown modality 'aa'; did you mean 'a'\? Modalities: 'a', 'b', 'c'\.$"):
+        trained.predict_proba_subsets(X, [["aa"]])
+    # A name is no list of names, though its letters may be some.
+    for subsets in (["abc"], ["a", "b"], "abc", [["a"], "b"], [["a", 1]], [[True, False], [True]]):
+        with pytest.raises(ValueError, match="^subsets must be an array of bools"):
+            trained.predict_proba_subsets(X, subsets)
+    assert_array_equal(trained.predict_proba_subsets(X, [[]])[0], np.tile(trained.class_prior_, (150, 1)))
+
+
+def test_a_modality_that_was_filled_is_told(data):
+    X, y = data
+    filled = {name: np.where(X.present[:, [m]], X[name], 0) for m, name in enumerate(X)}
+    message = (
+        r"^Modality 'a' has the very same values in \d+ of \d+ rows, while its others differ\. Where it was missing, "
+        r"leave NaN, so that the model knows: fit imputers and encoders inside a ModalityTransformer, which passes them "
+        r"the rows that have the modality\.$"
+    )
+    with pytest.warns(UserWarning) as caught:
+        fast_classifier().fit(filled, y)
+    assert re.match(message, str(caught[0].message)) and len(caught) == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fast_classifier().fit({**X, "counts": np.zeros((150, 3)), "one": np.zeros((150, 1))}, y)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from conftest import fast_classifier
@@ -135,3 +136,77 @@ def test_labels_that_validation_rows_do_not_report(data):
     unreported = Y[:30].copy()
     unreported[:, 1] = np.nan
     assert fast_classifier().fit(X, Y, validation_set=[X[:30], unreported]).n_iter_ > 0
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([], "y is empty; give one label per row of X."),
+        ([[1], [1, 2]], "y has rows of different lengths; give one label per row, or encode lists of labels with "
+         "MultiLabelBinarizer."),
+        (np.array([b"x", b"y"]), "y holds bytes; make them text, e.g. numpy.char.decode(y)."),
+        (np.array([b"x", "y"], dtype=object), "y holds bytes; make them text, e.g. numpy.char.decode(y)."),
+        (torch.eye(2).to_sparse(), "y is a sparse tensor; a dense one is needed. Convert it with .to_dense()."),
+        (pd.DataFrame([[0, 1], [1, 0]], columns=["p", "p"]), "y has 2 columns named 'p'; give each a name of its own."),
+        (pd.DataFrame({"p": [0, 1], "q": [np.nan, -1]}), "Label 'q' of y is never reported; drop its column."),
+    ],
+    ids=["empty", "ragged", "bytes", "bytes among objects", "sparse", "twins", "never reported"],
+)  # fmt: skip
+def test_no_targets(y, message):
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(message)}$"):
+        read_targets(y)
+
+
+def test_tensors_of_any_kind_are_targets():
+    problem, targets = read_targets(torch.tensor([0, 1, 1]).bfloat16())
+    assert problem.classes.tolist() == [0.0, 1.0] and targets.encoded.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_labels_of_a_frame_keep_their_names(data, library):
+    X, y = data
+    Y = {"sick": (y > 0).astype(int), "old": (y > 1).astype(int)}
+    clf = fast_classifier().fit(X, library.DataFrame(Y))
+    assert clf.classes_.tolist() == ["sick", "old"]
+    unnamed = fast_classifier().fit(X, np.column_stack(list(Y.values())))
+    assert unnamed.classes_.tolist() == [0, 1]
+    assert_array_equal(clf.predict_proba(X), unnamed.predict_proba(X))
+    turned = library.DataFrame(dict(reversed(Y.items())))
+    assert (
+        clf.score(X, turned) == clf.score(X, library.DataFrame(Y)) == unnamed.score(X, np.asarray(library.DataFrame(Y)))
+    )
+    message = "y has labels 'sick', 'young', but there were 'sick', 'old' before."
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        clf.score(X, library.DataFrame({"sick": Y["sick"], "young": Y["old"]}))
+    weighted = fast_classifier(class_weight={"old": 3}).fit(X, library.DataFrame(Y)).predict_proba(X)
+    assert_array_equal(weighted, fast_classifier(class_weight={1: 3}).fit(X, library.DataFrame(Y)).predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({0: -1, 1: 1}, "class_weight[0] must be a number from 0 on. Got -1."),
+        ({0: np.nan}, "class_weight[0] must be a number from 0 on. Got nan."),
+        ({0: np.inf}, "class_weight[0] must be a number from 0 on. Got inf."),
+        ({0: "1"}, "class_weight[0] must be a number from 0 on. Got '1'."),
+        ({7: 1.0}, "class_weight has class 7, which y lacks. It has 0, 1, 2."),
+        ({0: 0, 1: 0}, "class_weight must be above 0 for at least 2 classes. Got {0: 0, 1: 0}."),
+    ],
+)
+def test_class_weights_that_mean_nothing(data, weights, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier(class_weight=weights).fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({0: -1}, "class_weight[0] must be a number from 0 on. Got -1."),
+        ({5: 1}, "class_weight has label 5, which y lacks. It has 0, 1."),
+        ({0: 0, 1: 0}, "class_weight must be above 0 for at least one label. Got {0: 0, 1: 0}."),
+    ],
+)
+def test_weights_of_labels_that_mean_nothing(data, weights, message):
+    X, y = data
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier(class_weight=weights).fit(X, np.column_stack([y > 0, y > 1]).astype(int))

@@ -1,11 +1,25 @@
 """What the user passed as X: the container, and the reader of every form of X."""
 
 from sklearn_aecf._data._caller import warn_caller
+from sklearn_aecf._data._columns import holds_more_than_numbers
 from sklearn_aecf._data._container import MultimodalData
 from sklearn_aecf._data._forms import form_of
-from sklearn_aecf._data._groups import match_columns
-from sklearn_aecf._data._split import InputSpec, Modalities, in_fitted_order, split_modalities
-from sklearn_aecf._data._values import CHUNK_ROWS, checked_name, did_you_mean, missing_rows, plain, quoted
+from sklearn_aecf._data._groups import match_columns, refuse_twins
+from sklearn_aecf._data._spec import InputSpec
+from sklearn_aecf._data._split import Modalities, in_fitted_order, split_modalities
+from sklearn_aecf._data._values import (
+    CHUNK_ROWS,
+    checked_name,
+    did_you_mean,
+    frame_columns,
+    is_frame,
+    is_missing,
+    missing_rows,
+    plain,
+    quoted,
+    select_columns,
+    tensor_to_array,
+)
 
 __all__ = [
     "CHUNK_ROWS",
@@ -15,11 +29,18 @@ __all__ = [
     "checked_name",
     "did_you_mean",
     "form_of",
+    "frame_columns",
+    "holds_more_than_numbers",
     "in_fitted_order",
+    "is_frame",
+    "is_missing",
     "match_columns",
     "missing_rows",
     "plain",
     "quoted",
+    "refuse_twins",
+    "select_columns",
     "split_modalities",
+    "tensor_to_array",
     "warn_caller",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sklearn_aecf._data._groups import as_slice, match_columns, resolve_positions
+from sklearn_aecf._data._groups import as_slice, match_columns, refuse_other_rows, refuse_twins, resolve_positions
 from sklearn_aecf._data._values import (
     as_array,
     columns_to_array,
@@ -87,6 +87,7 @@ class MultimodalData(Mapping):
                     f"feature_names[{name!r}] has {len(names)} names, but modality {name!r} has "
                     f"{_width(self._arrays[name])} features; give one name a feature."
                 )
+            refuse_twins(names, f"Modality {name!r}")
             known[name] = tuple(map(str, names))
         self._feature_names = known
 
@@ -327,7 +328,7 @@ class MultimodalData(Mapping):
 
     @classmethod
     def from_columns(cls, frame, columns):
-        """Build from a DataFrame and known labels, of which it may lack some: these are missing values.
+        """Build from a DataFrame and known labels; columns that it lacks are missing values.
 
         Parameters
         ----------
@@ -429,14 +430,18 @@ def read_mapping(data):
     """
     if len(data.keys()) == 0:
         raise ValueError("X is an empty dict; give at least one modality, e.g. {'image': array}.")
-    arrays, feature_names = {}, dict(getattr(data, "known_feature_names", {}))
+    arrays, feature_names, indexes = {}, dict(getattr(data, "known_feature_names", {})), {}
     for name in data.keys():  # noqa: SIM118, a SliceDict iterates over its keys only by accident
         if not isinstance(name, str):
             raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
         value = data[name]
         arrays[name] = None if value is None else as_array(value, name)
         if is_frame(value):
+            refuse_twins(frame_columns(value), f"Modality {name!r}")
             feature_names[name] = tuple(map(str, frame_columns(value)))
+        if hasattr(value, "iloc"):
+            indexes[name] = value.index
+    refuse_other_rows(indexes)
     return arrays, feature_names
 
 

@@ -10,11 +10,21 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
 
+from sklearn_aecf._data._columns import holds_more_than_numbers
 from sklearn_aecf._data._container import MultimodalData, read_mapping
-from sklearn_aecf._data._groups import as_slice, has_two_levels, match_columns, resolve_labels, resolve_positions
+from sklearn_aecf._data._groups import (
+    as_slice,
+    has_two_levels,
+    match_columns,
+    refuse_renamed,
+    refuse_twins,
+    resolve_labels,
+    resolve_positions,
+    unused_columns,
+)
+from sklearn_aecf._data._spec import InputSpec
 from sklearn_aecf._data._values import (
     as_array,
-    as_table,
     columns_to_array,
     did_you_mean,
     frame_columns,
@@ -73,6 +83,21 @@ class _Form:
         """Labels of the columns of each modality, where X is a DataFrame; else None."""
         return None
 
+    def unused(self):
+        """Labels of the columns of a DataFrame that belong to no modality."""
+        return ()
+
+    def frame(self, names, labels=None):
+        """Some modalities as one DataFrame, where X is one or has one for them; else None.
+
+        Parameters
+        ----------
+        names : sequence of str
+        labels : dict of str to sequence, default=None
+            Columns of each modality; by default those that it has.
+        """
+        return None
+
     def rows(self, index):
         """Some rows of X."""
         return _safe_indexing(self.X, index)
@@ -86,14 +111,24 @@ class MappingForm(_Form):
         """X as `MultimodalData`."""
         return self.X if isinstance(self.X, MultimodalData) else MultimodalData(self.X)
 
-    def as_container(self, labels=None):
+    def as_container(self, labels=None, unused=()):
         """X as `MultimodalData`."""
         return self.container
 
     def read(self, spec=None):
         """The modalities as they are, and the names of those features that came with any; see `ArrayForm.read`."""
         arrays, feature_names = read_mapping(self.X)
-        return arrays, None, feature_names
+        return arrays, InputSpec(features=feature_names)
+
+    def frame(self, names, labels=None):
+        """The DataFrame that a modality came as; else None."""
+        frame = self.X[names[0]] if len(names) == 1 else None
+        if not is_frame(frame):
+            return None
+        columns = {str(column): column for column in frame_columns(frame)}
+        return select_columns(
+            frame, list(columns.values()) if labels is None else [columns[n] for n in labels[names[0]]]
+        )
 
     def presence(self):
         """Names of the modalities, and which row has which."""
@@ -193,7 +228,8 @@ class ArrayForm(_ColumnsForm):
         Returns
         -------
         parts : dict of str to ndarray or None
-        labels, features : None
+        found : InputSpec
+            What is known of labels and features.
         """
         X, modalities = self.X, self.modalities
         if isinstance(X, str | bytes) or X is None or _is_list_of_tables(X):
@@ -203,7 +239,8 @@ class ArrayForm(_ColumnsForm):
             )
         if not (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf"):
             X = as_array(X, "X") if hasattr(X, "detach") else X
-            X = check_array(X, dtype="numeric", ensure_all_finite=False, ensure_min_samples=0, ensure_min_features=0)
+            dtype = object if holds_more_than_numbers(X) else "numeric"
+            X = check_array(X, dtype=dtype, ensure_all_finite=False, ensure_min_samples=0, ensure_min_features=0)
         if modalities is None and spec is not None and len(spec.names) > 1:
             if X.shape[1] != sum(spec.widths):
                 raise ValueError(
@@ -213,13 +250,13 @@ class ArrayForm(_ColumnsForm):
                 )
             ends = np.cumsum(spec.widths)
             groups = zip(spec.names, np.split(np.arange(X.shape[1]), ends[:-1]), strict=True)
-            return {name: X[:, as_slice(columns)] if columns.size else None for name, columns in groups}, None, None
+            return {name: X[:, as_slice(columns)] if columns.size else None for name, columns in groups}, InputSpec()
         if modalities is None:
-            return {spec.names[0] if spec is not None else "X": X}, None, None
+            return {spec.names[0] if spec is not None else "X": X}, InputSpec()
         groups = resolve_positions(modalities, X.shape[1])
-        return {name: X[:, as_slice(positions)] for name, positions in groups.items()}, None, None
+        return {name: X[:, as_slice(positions)] for name, positions in groups.items()}, InputSpec()
 
-    def as_container(self, labels=None):
+    def as_container(self, labels=None, unused=()):
         """X as `MultimodalData`."""
         return MultimodalData.from_array(self.X, self.modalities)
 
@@ -276,32 +313,56 @@ class _FrameForm(_ColumnsForm):
         Parameters
         ----------
         spec : InputSpec, default=None
-            What X was at fit. Columns that are absent then count as missing values.
+            What X was at fit. A modality of which every column is absent is then missing.
 
         Returns
         -------
         parts : dict of str to ndarray or None
-        labels : dict of str to tuple, or None
-        features : None
+        found : InputSpec
+            What is known of labels and features.
+
+        Raises
+        ------
+        ValueError
+            If columns seem to have been renamed since.
         """
+        columns = frame_columns(self.X)
         known = spec.labels if spec is not None else None
+        if known is not None and has_two_levels(self.X) != _have_two_levels(known):
+            # Columns are then found by the names of the features.
+            known = match_columns(self.X, None) if has_two_levels(self.X) else None
         if known is None and self.is_plain_table:
+            refuse_twins(columns, "X")
             if spec is not None and spec.names != ("X",):
-                return ArrayForm(as_table(frame_to_array(self.X), "X")[0]).read(spec)
-            return {"X": frame_to_array(self.X)}, None, None
+                return ArrayForm(frame_to_array(self.X)).read(spec)
+            return {"X": frame_to_array(self.X)}, InputSpec(labels={"X": tuple(columns)})
         labels = known if known is not None else self._labels()
+        unused = unused_columns(columns, labels)
+        if spec is not None:
+            refuse_renamed(columns, labels, spec.unused)
         parts = {name: columns_to_array(self.X, list(wanted)) for name, wanted in labels.items()}
-        if all(part is None for part in parts.values()):
-            first = next(iter(labels.values()))[0]
-            raise ValueError(f"X has none of the columns of any modality; expected columns such as {first!r}.")
-        return parts, {name: tuple(wanted) for name, wanted in labels.items()}, None
+        return parts, InputSpec(labels={name: tuple(wanted) for name, wanted in labels.items()}, unused=unused)
 
     def labels(self):
         """Labels of the columns of each modality; the others are left out."""
         return match_columns(self.X, self.modalities, "drop")
 
-    def as_container(self, labels=None):
-        """X as `MultimodalData`, text included; columns of `labels` that it lacks are missing values."""
+    def unused(self):
+        """Labels of the columns that belong to no modality."""
+        return unused_columns(frame_columns(self.X), self.labels())
+
+    def frame(self, names, labels=None):
+        """The columns of some modalities, under the names of their features."""
+        labels = self.labels() if labels is None else labels
+        chosen = select_columns(self.X, [label for name in names for label in labels[name]])
+        if has_two_levels(chosen):
+            chosen = chosen.set_axis([label[1] for label in frame_columns(chosen)], axis=1)
+        return chosen
+
+    def as_container(self, labels=None, unused=()):
+        """X as `MultimodalData`, text included; a modality of `labels` that it lacks wholly is missing."""
+        if labels is not None:
+            refuse_renamed(frame_columns(self.X), labels, unused)
         return MultimodalData.from_columns(self.X, self.labels() if labels is None else labels)
 
     def _labels(self):
@@ -389,6 +450,10 @@ class PolarsForm(_FrameForm):
         import polars as pl
 
         return pl.concat([self.X, *others], how="vertical_relaxed")
+
+
+def _have_two_levels(labels):
+    return any(isinstance(label, tuple) for group in labels.values() for label in group)
 
 
 def _blanked(array, rows, name):

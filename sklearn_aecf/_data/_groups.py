@@ -1,5 +1,6 @@
 """Which columns belong to which modality."""
 
+import difflib
 import fnmatch
 from collections.abc import Mapping
 
@@ -35,7 +36,10 @@ def match_columns(frame, groups, remainder="drop"):
                 "The frame's columns have one level, so their modalities are unknown; give groups, "
                 "e.g. {'labs': ['na', 'k'], 'notes': 'note_*'}."
             )
-        return {str(first): [c for c in columns if c[0] == first] for first in dict.fromkeys(c[0] for c in columns)}
+        grouped = {str(first): [c for c in columns if c[0] == first] for first in dict.fromkeys(c[0] for c in columns)}
+        for name, labels in grouped.items():
+            refuse_twins([label[1] for label in labels], f"Modality {name!r}")
+        return grouped
     if remainder not in ("error", "drop"):
         raise ValueError(f"remainder must be 'error' or 'drop'. Got {remainder!r}.")
     matched = {}
@@ -61,12 +65,14 @@ def resolve_labels(groups, columns):
     """Labels of each modality's columns, from labels, positions or slices, whether the frame has them or not."""
     resolved = {}
     for name, group in _checked_groups(groups).items():
-        if isinstance(group, str):
-            resolved[name] = _matching(columns, group, name) if "*" in group else [group]
-        elif isinstance(group, slice) or _all_integers(group):
+        if isinstance(group, slice) or _all_integers(group):
             resolved[name] = [columns[i] for i in resolve_positions({name: group}, len(columns))[name]]
-        else:
-            resolved[name] = list(group)
+            continue
+        labels = [group] if isinstance(group, str) else list(group)
+        # A name may have brackets; only what the frame lacks is read as a pattern.
+        resolved[name] = [
+            hit for label in labels for hit in (_matching(columns, label, name) if _is_pattern(label) else [label])
+        ]
     _refuse_overlap(resolved)
     _refuse_duplicates(resolved, columns)
     return resolved
@@ -139,6 +145,93 @@ def _matching(columns, pattern, name):
     if not hits:
         raise ValueError(f"No column matches {pattern!r}, given for modality {name!r}. Columns: {_some(columns)}.")
     return hits
+
+
+def _is_pattern(label):
+    return isinstance(label, str) and any(sign in label for sign in "*?[")
+
+
+def unused_columns(columns, labels):
+    """Columns that belong to no modality, a tuple."""
+    taken = {label for wanted in labels.values() for label in wanted}
+    return tuple(label for label in columns if label not in taken)
+
+
+_REMEDY = (
+    "Give columns their names of fit, with NaN where values are unknown; leave a modality out as a whole where it is "
+    "missing."
+)
+
+
+def refuse_renamed(columns, labels, unused=()):
+    """Raise where columns of fit are absent, but not as a whole modality is: their values would be lost in silence.
+
+    Parameters
+    ----------
+    columns : list
+        Of X.
+    labels : dict of str to sequence
+        Columns of each modality at fit.
+    unused : sequence
+        Columns of fit that belonged to no modality.
+    """
+    known, expected = set(columns), {label for wanted in labels.values() for label in wanted}
+    absent = {name: [label for label in wanted if label not in known] for name, wanted in labels.items()}
+    absent = {name: lost for name, lost in absent.items() if lost}
+    if not absent:
+        return
+    new = [label for label in columns if label not in expected and label not in unused]
+    if all(len(lost) == len(labels[name]) for name, lost in absent.items()) and not new:
+        if expected & known:
+            return
+        first = next(iter(labels.values()))[0]
+        raise ValueError(f"X has none of the columns of any modality; expected columns such as {first!r}.")
+    partly = [name for name, lost in absent.items() if len(lost) < len(labels[name])]
+    name = partly[0] if partly else next(iter(absent))
+    lost = absent[name][0]
+    closest = difflib.get_close_matches(str(lost), list(map(str, new)), n=1, cutoff=0.3)
+    more = f", but has {(closest or new)[0]!r}, which was not there at fit" if new else ""
+    more += f"; did you mean {str(lost)!r}?" if closest else "."
+    raise ValueError(
+        f"X lacks {len(absent[name])} of {len(labels[name])} columns of modality {name!r}, e.g. {lost!r}{more} "
+        f"{_REMEDY}"
+    )
+
+
+def refuse_twins(labels, what):
+    """Raise where two columns have one name, which 1 and "1" are, too; `what` begins the sentence."""
+    names = list(map(str, labels))
+    twin = next((label for label in names if names.count(label) > 1), None) if len(set(names)) < len(names) else None
+    if twin is not None:
+        raise ValueError(f"{what} has {names.count(twin)} columns named {twin!r}; give each a name of its own.")
+
+
+def refuse_other_rows(indexes):
+    """Raise where pandas objects that are joined by position have rows of other names, or in another order.
+
+    Parameters
+    ----------
+    indexes : dict of str to pandas.Index
+        By modality. An index that only counts the rows says nothing, unless another one has its labels in disorder.
+    """
+    first = next((name for name, index in indexes.items() if not _only_counts(index)), None)
+    for name, index in indexes.items() if first is not None else ():
+        names = indexes[first]
+        if len(index) != len(names) or index.equals(names):
+            continue
+        in_disorder = names.dtype.kind in "iu" and np.array_equal(np.sort(names), np.arange(len(names)))
+        if _only_counts(index) and not in_disorder:
+            continue
+        one, other = names[:1].tolist()[0], index[:1].tolist()[0]
+        raise ValueError(
+            f"Modalities {first!r} and {name!r} have rows of other names, or in another order: {one!r} and {other!r} "
+            f"come first; align them, e.g. X[{name!r}].reindex(X[{first!r}].index), or drop names that mean nothing "
+            "with reset_index(drop=True)."
+        )
+
+
+def _only_counts(index):
+    return type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
 
 
 def _refuse_overlap(columns):

@@ -1,37 +1,14 @@
 """Read X, whatever its form: one numeric array a modality, and which row has which."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sklearn_aecf._data._columns import read_table
 from sklearn_aecf._data._forms import form_of
-from sklearn_aecf._data._values import as_encodable, as_table, did_you_mean, observed_rows, quoted, same_rows
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What X looked like at fit, which later X must match.
-
-    Attributes
-    ----------
-    names : tuple of str
-    shapes : tuple of tuple of int
-        Of a row of each modality; (0,) where no row of the training data had it.
-    labels : dict of str to tuple, or None
-        Column labels of each modality, where X was a DataFrame.
-    features : dict of str to tuple, or None
-        Names of the features of those modalities of a mapping that came as a DataFrame.
-    """
-
-    names: tuple
-    shapes: tuple
-    labels: dict | None = None
-    features: dict | None = None
-
-    @property
-    def widths(self):
-        """Features of each modality."""
-        return tuple(int(np.prod(shape)) for shape in self.shapes)
+from sklearn_aecf._data._groups import refuse_renamed
+from sklearn_aecf._data._spec import InputSpec
+from sklearn_aecf._data._values import as_encodable, checked_table, did_you_mean, observed_rows, quoted, same_rows
 
 
 @dataclass(frozen=True)
@@ -45,35 +22,24 @@ class Modalities:
         Of shape (n_rows, n_features_m), or (n_rows, ...) where the modality has an encoder of its own. A modality that
         nobody has is an array without features.
     present : ndarray of bool, shape (n_rows, n_modalities)
-    labels, features : dict of str to tuple, or None
-        As in `InputSpec`.
+    spec : InputSpec
+        What X looked like.
     """
 
     names: tuple
     arrays: tuple
     present: np.ndarray
-    labels: dict | None = None
-    features: dict | None = None
+    spec: InputSpec
 
     def __len__(self):
         return len(self.present)
 
-    @property
-    def widths(self):
-        """Features of each modality."""
-        return self.spec.widths
-
     def take(self, rows):
         """The same for some rows, copied."""
-        return Modalities(self.names, tuple(array[rows] for array in self.arrays), self.present[rows], self.labels)
-
-    @property
-    def spec(self):
-        """What later X must match."""
-        return InputSpec(self.names, tuple(array.shape[1:] for array in self.arrays), self.labels, self.features)
+        return replace(self, arrays=tuple(array[rows] for array in self.arrays), present=self.present[rows])
 
 
-def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier", raw=frozenset()):
+def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier", raw=frozenset(), encode=True):
     """Read X into one numeric array per modality, and find what is missing.
 
     Parameters
@@ -90,6 +56,8 @@ def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier
         Who asks, for messages.
     raw : set of str
         Modalities that may have any shape behind the first axis: they have an encoder of their own.
+    encode : bool, default=True
+        Whether columns of text and of arrays become numbers; otherwise they are an error.
 
     Returns
     -------
@@ -100,25 +68,36 @@ def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier
     TypeError, ValueError
         One sentence that names the modality, what was expected, what came and what to do.
     """
-    parts, labels, features = form_of(X, modalities).read(spec)
+    parts, found = form_of(X, modalities).read(spec)
     for name in raw if spec is None else ():
         if name not in parts:
             raise ValueError(
                 f"encoders names modality {name!r}, which X lacks{did_you_mean(name, parts)} "
                 f"Modalities: {quoted(parts)}."
             )
-    arrays, masks = {}, {}
+    masks = {}
     for name, part in parts.items():
-        read = as_encodable if name in raw else as_table
-        arrays[name], masks[name] = (None, None) if part is None else read(part, name)
+        if part is not None:
+            parts[name], masks[name] = as_encodable(part, name) if name in raw else (checked_table(part, name), None)
     if spec is not None:
-        arrays = _matched(arrays, spec, estimator)
-        arrays = in_fitted_order(arrays, features or {}, spec.features or {})
-    arrays = same_rows(arrays)
-    if len(next(iter(arrays.values()))) == 0:
+        in_fitted_order(parts, found.feature_names, spec.feature_names)
+        parts = _matched(parts, spec, estimator)
+    else:
+        shapes = tuple((0,) if part is None else part.shape[1:] for part in parts.values())
+        spec = replace(found, names=tuple(parts), shapes=shapes)
+    encodings = dict(spec.encodings)
+    for name, part in parts.items():
+        if part is not None and name not in raw:
+            parts[name], masks[name], encoding = read_table(
+                part, name, spec.feature_names.get(name), encoding=encodings.get(name), encode=encode
+            )
+            if encoding is not None:
+                encodings[name] = encoding
+    parts = same_rows(parts)
+    if len(next(iter(parts.values()))) == 0:
         raise ValueError("X has 0 rows (0 sample(s)); at least one is needed.")
-    present = np.column_stack([observed_rows(array, name, masks.get(name)) for name, array in arrays.items()])
-    return Modalities(tuple(arrays), tuple(arrays.values()), present, labels, features)
+    present = np.column_stack([observed_rows(array, name, masks.get(name)) for name, array in parts.items()])
+    return Modalities(tuple(parts), tuple(parts.values()), present, replace(spec, encodings=encodings))
 
 
 def in_fitted_order(parts, features, fitted):
@@ -127,7 +106,8 @@ def in_fitted_order(parts, features, fitted):
         if parts.get(name) is None or features[name] == fitted[name]:
             continue
         if sorted(features[name]) != sorted(fitted[name]):
-            odd = next((f for f in features[name] if f not in fitted[name]), features[name][0])
+            refuse_renamed(features[name], {name: fitted[name]})
+            odd = next(feature for feature in features[name] if feature not in fitted[name])
             raise ValueError(
                 f"Modality {name!r} has a feature {odd!r} that it lacked at fit"
                 f"{did_you_mean(odd, fitted[name])} Fitted features: {quoted(fitted[name][:8])}."

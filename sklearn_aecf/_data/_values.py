@@ -35,11 +35,20 @@ def frame_to_array(frame):
             # Nullable integers and booleans need somewhere to put NA: a float.
             plain = all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
             return frame.to_numpy() if plain else frame.to_numpy(dtype=float, na_value=np.nan)
-        return frame.to_numpy(dtype=object, na_value=None)
+        array = frame.to_numpy(dtype=object, na_value=None)
+        for column in np.flatnonzero([hasattr(dtype, "categories") for dtype in frame.dtypes]):
+            # Categories are names, also where they are written with digits.
+            array[:, column] = [value if is_missing(value) else as_text(value) for value in array[:, column]]
+        return array
     if all(dtype.is_numeric() or str(dtype) == "Boolean" for dtype in frame.dtypes):
         array = frame.to_numpy()
         return array.astype(float) if array.dtype.kind == "O" else array
     return np.asarray([frame[name].to_list() for name in frame.columns], dtype=object).T
+
+
+def as_text(value):
+    """A category as text, the same whether it came as an integer or as a whole float."""
+    return str(int(value)) if isinstance(value, float | np.floating) and value == np.trunc(value) else str(value)
 
 
 def columns_to_array(frame, wanted):
@@ -77,10 +86,7 @@ def as_array(value, name):
     if is_frame(value):
         return frame_to_array(value)
     if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        if str(value.dtype) == "torch.bfloat16":
-            value = value.float()
-        return value.numpy()
+        return tensor_to_array(value, f"Modality {name!r}")
     if isinstance(value, np.ma.MaskedArray):
         keep = value.dtype.kind != "f" and is_row_masked(value)
         array = value if keep else unmasked(value, f"Modality {name!r}")
@@ -91,6 +97,14 @@ def as_array(value, name):
     if array.ndim == 0:
         raise TypeError(f"Modality {name!r} must be an array with one row per sample. Got {type(value).__name__}.")
     return array
+
+
+def tensor_to_array(tensor, what):
+    """Values of a torch tensor; `what` begins the sentence that refuses one."""
+    if str(tensor.layout) != "torch.strided":
+        raise TypeError(f"{what} is a sparse tensor; a dense one is needed. Convert it with .to_dense().")
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def _listed(value, name):
@@ -185,7 +199,7 @@ def missing_rows(array):
         return array.mask[(slice(None), *[0] * (array.ndim - 1))] | missing_rows(array.data)
     if array.dtype.kind == "O":
         flat = array.reshape(len(array), -1)
-        return np.fromiter((all(map(_is_missing, row)) for row in flat), dtype=bool, count=len(array))
+        return np.fromiter((all(map(is_missing, row)) for row in flat), dtype=bool, count=len(array))
     if array.dtype.kind not in "fc":
         return np.zeros(len(array), dtype=bool)
     return np.concatenate(
@@ -200,20 +214,28 @@ def flat_chunk(array, start):
     return chunk.reshape(len(chunk), -1)
 
 
-def _is_missing(value):
-    # `value != value` covers every NaN; pandas' NA answers neither yes nor no to a comparison.
-    return value is None or str(value) == "<NA>" or (isinstance(value, float | np.floating) and value != value)
+def is_missing(value):
+    """Whether an object stands for no value: None, NaN, NaT or NA."""
+    if value is None:
+        return True
+    if isinstance(value, float | np.floating):
+        return bool(value != value)
+    # pandas' NA answers neither yes nor no to a comparison, and is pandas' alone.
+    return type(value).__name__ in ("NAType", "NaTType") or (
+        isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value)
+    )
 
 
-def as_table(array, name):
-    """The array as a real 2-D array, or a sentence on why it is none; and its mask of rows, if it has one."""
-    present = ~missing_rows(array) if np.ma.isMaskedArray(array) else None
-    array = plain(array)
+def checked_table(array, name):
+    """The array, if it has two dimensions; arrays in cells, one a row, side by side."""
+    if array.ndim == 1 and array.dtype.kind == "O" and any(np.ndim(item) > 0 for item in array):
+        table, present = _stacked(array, name)
+        array = row_masked(table, present, name)
     if array.ndim == 1:
         remedy = (
-            f"reshape it to (n_rows, 1), e.g. X[{name!r}].reshape(-1, 1)"
+            f"make it X[{name!r}].reshape(-1, 1) if it is one feature, X[{name!r}].reshape(1, -1) if it is one row"
             if array.dtype.kind in "biuf"
-            else ("turn it into features first, with a ModalityTransformer")
+            else "turn it into features first, with a ModalityTransformer; or, of categories, give a DataFrame"
         )
         raise ValueError(f"Modality {name!r} must be a 2-D array (n_rows, n_features). Got 1-D; {remedy}.")
     if array.ndim != 2:
@@ -221,22 +243,7 @@ def as_table(array, name):
             f"Modality {name!r} must be a 2-D array (n_rows, n_features). Got {array.ndim}-D of shape {array.shape}; "
             f"flatten it, e.g. .reshape(len(array), -1), or give it an encoder: encoders={{{name!r}: module}}."
         )
-    if array.dtype.kind in "biuf":
-        return array, present
-    if array.dtype.kind == "O":
-        try:
-            return array.astype(np.float64), present
-        except (TypeError, ValueError):
-            try:
-                known = np.where(np.vectorize(_is_missing, otypes=[bool])(array), np.nan, array)
-                return known.astype(np.float64), present
-            except (TypeError, ValueError):
-                pass
-    found = next((value for value in array.ravel() if isinstance(value, str)), array.dtype)
-    raise ValueError(
-        f"Modality {name!r} must be numeric. Got {found!r}; encode text and categories first, e.g. with a "
-        "OneHotEncoder in a ModalityTransformer."
-    )
+    return array
 
 
 def as_encodable(array, name):
@@ -253,6 +260,8 @@ def as_encodable(array, name):
 
 def _stacked(items, name):
     """Arrays of one shape, each a row's, as one array; None marks rows without."""
+    if items.ndim == 2 and items.shape[1] == 1:
+        items = items[:, 0]  # a column of a frame
     present = ~missing_rows(items[:, None] if items.ndim == 1 else items)
     if not present.any():
         return np.empty((len(items), 0), dtype=np.float32), present

@@ -1,12 +1,13 @@
 """A scikit-learn transformer per modality, fitted and applied where the modality is observed."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin, clone
-from sklearn.utils import get_tags
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
@@ -19,17 +20,18 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
     """Transform each modality with its own scikit-learn transformer; missing rows stay missing.
 
     A transformer is fitted on the rows where its modality is observed and transforms those, so that PCA and the like,
-    which reject NaN, need no imputation of whole modalities. The result is a `MultimodalData`.
+    which reject NaN, need no imputation of whole modalities. Where X is a DataFrame, or a modality of a dict is one,
+    its transformer gets a DataFrame, and can choose columns by name. The result is a `MultimodalData`.
 
     Parameters
     ----------
-    transformers : dict
-        Modality to transformer, ``"passthrough"`` or ``"drop"``. A tuple of modalities as key merges them (rows that
-        have all of them count as observed). A dict as value splits or renames: ``{"image": {"colour": one, "shape":
-        other}}``, ``{("image", "audio"): {"clip": "passthrough"}}``. Merged modalities without a name of their own are
-        called ``"image+audio"``.
-    remainder : {"passthrough", "drop"}, default="passthrough"
-        What happens to modalities that are not mentioned.
+    transformers : dict or transformer
+        One transformer for every modality, each a copy; or modality to transformer, ``"passthrough"`` or ``"drop"``.
+        A tuple of modalities as key merges them (rows that have all of them count as observed). A dict as value splits
+        or renames: ``{"image": {"colour": one, "shape": other}}``, ``{("image", "audio"): {"clip": "passthrough"}}``.
+        Merged modalities without a name of their own are called ``"image+audio"``.
+    remainder : {"passthrough", "drop"} or transformer, default="passthrough"
+        What happens to modalities that are not mentioned; a transformer is copied for each.
     modalities : dict of str to columns, default=None
         Column groups of a DataFrame (names or patterns) or an array; text columns are welcome. Not used where X is a
         mapping.
@@ -86,7 +88,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
     @property
     def _named_transformers(self):
         try:
-            return [(name, transformer) for name, _, transformer in self._plan()]
+            return [(name, transformer) for name, _, transformer in self._plan(())]
         except (AttributeError, TypeError, ValueError):
             return []  # not a valid mapping: `fit` says so
 
@@ -157,29 +159,32 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         -------
         MultimodalData, or DataFrame after ``set_output(transform="pandas")``
         """
-        data = self._read(X, fitted=False)
-        plan = self._plan()
+        form = form_of(X, self.modalities)
+        data = form.as_container()
+        plan = self._plan(data.names)
         self._check_plan(plan, data)
-        self.modality_names_in_ = list(data.names)
-        self._features_in = data.known_feature_names
         plan += self._remainder(plan, data)
+        plan = [(name, inputs, transformer) for name, inputs, transformer in plan if not _is("drop", transformer)]
+        if not plan:
+            raise ValueError("Every modality is dropped; keep at least one.")
+        given = [
+            _Input.of(form, data, inputs, framed=not _is("passthrough", transformer)) for _, inputs, transformer in plan
+        ]
         y = None if y is None else np.asarray(y)
         results = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_transform_one)(name, _inputs(data, inputs), clone(transformer, safe=False), y)
-            for name, inputs, transformer in plan
-            if transformer != "drop"
+            delayed(_fit_transform_one)(name, part, clone(transformer, safe=False), y)
+            for (name, _, transformer), part in zip(plan, given, strict=True)
         )
-        kept = [(name, inputs) for name, inputs, transformer in plan if transformer != "drop"]
-        if not kept:
-            raise ValueError("Every modality is dropped; keep at least one.")
+        self.modality_names_in_ = list(data.names)
+        self._features_in, self._columns, self._unused = data.known_feature_names, form.labels(), form.unused()
         self.transformers_ = [
-            (name, inputs, transformer) for (name, inputs), (transformer, _, _) in zip(kept, results, strict=True)
+            (name, inputs, transformer) for (name, inputs, _), (transformer, _, _) in zip(plan, results, strict=True)
         ]
-        self._inputs_of = {name: {m: data.feature_names(m) for m in inputs} for name, inputs in kept}
-        self._shapes = {name: part.shape[1:] for (name, _), (_, part, _) in zip(kept, results, strict=True)}
-        self._widths = {name: _width(part) for (name, _), (_, part, _) in zip(kept, results, strict=True)}
-        self.modality_names_out_ = [name for name, _ in kept]
-        self._columns = form_of(X, self.modalities).labels()
+        self._frames = {name: part.like() for (name, _, _), part in zip(plan, given, strict=True)}
+        self._inputs_of = {name: {m: data.feature_names(m) for m in inputs} for name, inputs, _ in plan}
+        self._shapes = {name: part.shape[1:] for (name, _, _), (_, part, _) in zip(plan, results, strict=True)}
+        self._widths = {name: _width(part) for (name, _, _), (_, part, _) in zip(plan, results, strict=True)}
+        self.modality_names_out_ = [name for name, _, _ in plan]
         return self._assembled([(part, rows) for _, part, rows in results], data)
 
     def transform(self, X):
@@ -190,14 +195,19 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         MultimodalData, or DataFrame after ``set_output(transform="pandas")``
         """
         check_is_fitted(self)
-        data = self._read(X)
+        form = form_of(X, self.modalities)
+        data = form.as_container(self._columns, self._unused)
         for name in data:
             if name not in self.modality_names_in_:
                 checked_name(name, self.modality_names_in_)
         data = MultimodalData(in_fitted_order(dict(data), data.known_feature_names, self._features_in))
+        labels = (self._columns if form.by_label else self._features_in) or {}
+        given = [
+            _Input.of(form, data, inputs, labels, like=self._frames[name]) for name, inputs, _ in self.transformers_
+        ]
         results = Parallel(n_jobs=self.n_jobs)(
-            delayed(_transform_one)(name, _inputs(data, inputs), transformer, self._shapes[name])
-            for name, inputs, transformer in self.transformers_
+            delayed(_transform_one)(name, part, transformer, self._shapes[name])
+            for (name, _, transformer), part in zip(self.transformers_, given, strict=True)
         )
         return self._assembled(results, data)
 
@@ -222,7 +232,9 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
 
     def _feature_names(self, name, transformer):
         given = list(chain.from_iterable(self._inputs_of[name].values()))
-        if transformer == "passthrough":
+        if len(set(given)) < len(given):
+            given = [f"{modality}_{feature}" for modality, names in self._inputs_of[name].items() for feature in names]
+        if _is("passthrough", transformer):
             return given
         if hasattr(transformer, "get_feature_names_out"):
             try:
@@ -242,8 +254,10 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             return container.to_frame()
         return container
 
-    def _plan(self):
+    def _plan(self, names):
         """Output name, inputs and transformer of each, in the order given."""
+        if not isinstance(self.transformers, Mapping):
+            return [(name, (name,), self.transformers) for name in names]
         plan = []
         for key, value in self.transformers.items():
             inputs = (key,) if isinstance(key, str) else tuple(key)
@@ -252,8 +266,8 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         return plan
 
     def _check_plan(self, plan, data):
-        if self.remainder not in ("passthrough", "drop"):
-            raise ValueError(f"remainder must be 'passthrough' or 'drop'. Got {self.remainder!r}.")
+        if not _is_transformer(self.remainder):
+            raise ValueError(f"remainder must be 'passthrough', 'drop' or a transformer. Got {self.remainder!r}.")
         seen = set()
         for name, inputs, transformer in plan:
             for modality in inputs:
@@ -261,7 +275,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             if name in seen:
                 raise ValueError(f"Two transformers give a modality {name!r}; name their outputs apart.")
             seen.add(name)
-            if not (transformer in ("passthrough", "drop") or hasattr(transformer, "transform")):
+            if not _is_transformer(transformer):
                 raise TypeError(
                     f"The transformer of {name!r} must have fit and transform, or be 'passthrough' or 'drop'. Got "
                     f"{transformer!r}."
@@ -269,7 +283,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
 
     def _remainder(self, plan, data):
         mentioned = {modality for _, inputs, _ in plan for modality in inputs}
-        if self.remainder == "drop":
+        if _is("drop", self.remainder):
             return []
         rest = [name for name in data if name not in mentioned]
         clash = set(rest) & {name for name, _, _ in plan}
@@ -277,13 +291,10 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             raise ValueError(
                 f"A transformer gives a modality {sorted(clash)[0]!r}, which X has too; name its output apart."
             )
-        return [(name, (name,), "passthrough") for name in rest]
-
-    def _read(self, X, fitted=True):
-        return form_of(X, self.modalities).as_container(self._columns if fitted else None)
+        return [(name, (name,), self.remainder) for name in rest]
 
     def _sk_visual_block_(self):
-        named = self._named_transformers
+        named = self._named_transformers or [("every modality", self.transformers)]
         return _visual_block()(
             "parallel",
             [transformer for _, transformer in named],
@@ -304,43 +315,88 @@ def _joined(key):
     return key if isinstance(key, str) else "+".join(key)
 
 
-def _inputs(data, names):
-    """Values of some modalities, side by side, and the rows that have all of them; None if X lacks one."""
-    if any(name not in data for name in names):
-        return None, np.zeros(len(data), dtype=bool)
-    arrays = [data[name] for name in names]
-    rows = ~np.any([missing_rows(array) for array in arrays], axis=0)
-    if len(arrays) == 1:
-        return arrays[0], rows
-    return np.concatenate([plain(array).reshape(len(array), -1) for array in arrays], axis=1), rows
+def _is(word, transformer):
+    return isinstance(transformer, str) and transformer == word
+
+
+def _is_transformer(value):
+    return _is("passthrough", value) or _is("drop", value) or hasattr(value, "transform")
+
+
+@dataclass
+class _Input:
+    """What a transformer gets.
+
+    Attributes
+    ----------
+    values : ndarray, or None
+        Of one modality, or of several side by side; None if X lacks one.
+    rows : ndarray of bool
+        Which rows have all of them.
+    frame : DataFrame, or None
+        The same, where X is a DataFrame or has one, or the transformer was fitted on one.
+    """
+
+    values: np.ndarray | None
+    rows: np.ndarray
+    frame: object = None
+
+    @classmethod
+    def of(cls, form, data, names, labels=None, *, framed=True, like=None):
+        """The modalities `names` of X; after `fit` with the columns and the kind of DataFrame of then, if any."""
+        if any(name not in data for name in names):
+            return cls(None, np.zeros(len(data), dtype=bool))
+        arrays = [data[name] for name in names]
+        rows = ~np.any([missing_rows(array) for array in arrays], axis=0)
+        values = arrays[0]
+        if len(arrays) > 1:
+            values = np.concatenate([plain(array).reshape(len(array), -1) for array in arrays], axis=1)
+        if labels is not None:
+            framed = like is not None and rows.any()
+        frame = None
+        if framed and (labels is None or all(name in labels for name in names)):
+            frame = form.frame(names, labels)
+        if framed and frame is None and like is not None and values.shape[1:] == (len(like[1]),):
+            library, columns = like
+            frame = library(dict(zip(columns, plain(values).T.tolist(), strict=True)))
+        return cls(values, rows, frame)
+
+    def like(self):
+        """The kind of DataFrame and its columns, or None."""
+        return None if self.frame is None else (type(self.frame), list(self.frame.columns))
+
+    def chosen(self, transformer):
+        """The rows that have it, as the transformer wants them."""
+        if self.frame is not None and not _wants_one_column(transformer, self.values):
+            return _safe_indexing(self.frame, np.flatnonzero(self.rows))
+        return _as_wanted(plain(self.values)[self.rows], transformer)
 
 
 def _fit_transform_one(name, given, transformer, y):
-    values, rows = given
-    if transformer == "passthrough":
-        return transformer, *_passed(values, rows)
+    rows = given.rows
+    if _is("passthrough", transformer):
+        return transformer, *_passed(given.values, rows)
     if not rows.any():
         raise ValueError(f"No row has the input of transformer {name!r}, so it cannot be fitted; drop it.")
-    chosen = _as_wanted(plain(values)[rows], transformer)
-    part = transformer.fit_transform(chosen, None if y is None else y[rows])
+    part = transformer.fit_transform(given.chosen(transformer), None if y is None else y[rows])
     return transformer, _checked(part, rows.sum(), name), rows
 
 
 def _transform_one(name, given, transformer, shape):
-    values, rows = given
+    rows = given.rows
     if not rows.any():
         # Nobody has it: NaN of the fitted shape, without a copy; None where items came as objects.
         nothing = np.broadcast_to(np.nan, (len(rows), *shape)) if shape else np.full(len(rows), None, dtype=object)
         return nothing, np.ones(len(rows), dtype=bool)
-    if transformer == "passthrough":
-        part, rows = _passed(values, rows)
+    if _is("passthrough", transformer):
+        part, rows = _passed(given.values, rows)
         width = int(np.prod(shape))
         if _width(part) != width:
             raise ValueError(
                 f"Modality {name!r} has {_width(part)} features, but ModalityTransformer was fitted with {width}."
             )
         return part, rows
-    return _checked(transformer.transform(_as_wanted(plain(values)[rows], transformer)), rows.sum(), name), rows
+    return _checked(transformer.transform(given.chosen(transformer)), rows.sum(), name), rows
 
 
 def _passed(values, rows):
@@ -355,16 +411,24 @@ def _width(part):
     return int(np.prod(part.shape[1:]))
 
 
-def _as_wanted(values, transformer):
-    """Text for transformers of text: one column as 1-D."""
+def _first_step(transformer):
+    """What gets the values first, of a pipeline; None if all of it passes them through."""
     while hasattr(transformer, "steps"):
         transformer = next((step for _, step in transformer.steps if not isinstance(step, str)), None)
-    if transformer is None:
-        return values.reshape(-1, 1) if values.ndim == 1 else values
-    text = values.dtype.kind in "OUS" and not get_tags(transformer).input_tags.two_d_array
-    if text and values.ndim == 2 and values.shape[1] == 1:
-        return values[:, 0]
-    return values.reshape(-1, 1) if values.ndim == 1 and not text else values
+    return transformer
+
+
+def _wants_one_column(transformer, values):
+    """Whether a transformer of text gets a single column, which it wants as 1-D."""
+    first = _first_step(transformer)
+    text = values.dtype.kind in "OUS" and first is not None and not get_tags(first).input_tags.two_d_array
+    return text and values.ndim <= 2 and values.size == len(values)
+
+
+def _as_wanted(values, transformer):
+    if _wants_one_column(transformer, values):
+        return values.reshape(-1)
+    return values.reshape(-1, 1) if values.ndim == 1 else values
 
 
 def _checked(part, n_rows, name):

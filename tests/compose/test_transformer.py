@@ -11,6 +11,7 @@ from conftest import FORMS, fast_classifier, in_form
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
@@ -140,6 +141,63 @@ class TestModalityTransformer:
         without = frame.drop(columns="note") if library is pd else frame.drop("note")
         assert not pipeline[0].transform(without).present[:, 0].any()
 
+    @pytest.mark.parametrize("library", [pd, pl])
+    def test_columns_by_name_inside_a_modality(self, library):
+        rng = np.random.default_rng(0)
+        frame = library.DataFrame(
+            {
+                "sex": ["f", "m", None] * 30,
+                "age": rng.normal(size=90),
+                "na": rng.normal(size=90),
+                "k": rng.normal(size=90),
+            }
+        )
+        y = (frame["na"].to_numpy() > 0).astype(int)
+        person = ColumnTransformer(
+            [("sex", OneHotEncoder(sparse_output=False), ["sex"]), ("age", StandardScaler(), ["age"])],
+            verbose_feature_names_out=False,
+        )
+        groups = {"person": ["sex", "age"], "labs": ["na", "k"]}
+        transformer = ModalityTransformer({"person": person}, modalities=groups).fit(frame)
+        out = transformer.transform(frame)
+        assert_allclose(out["person"][:, :2], np.eye(3)[np.arange(90) % 3][:, :2])
+        assert transformer.get_feature_names_out().tolist()[-3:] == ["person__age", "labs__na", "labs__k"]
+        pipeline = make_pipeline(transformer, fast_classifier()).fit(frame, y)
+        expected = pipeline.predict_proba(frame)
+        frames = {name: frame[columns] for name, columns in groups.items()}
+        for X in (frames, MultimodalData.from_frame(frame, groups), frame[["k", "na", "age", "sex"]]):
+            assert_array_equal(pipeline.predict_proba(X), expected)
+
+    def test_columns_by_kind_in_frames_of_a_dict(self):
+        frame = pd.DataFrame({"sex": ["f", "m"] * 20, "age": np.arange(40.0)})
+        person = make_column_transformer(
+            (OneHotEncoder(sparse_output=False), make_column_selector(dtype_exclude="number")),
+            (StandardScaler(), make_column_selector(dtype_include="number")),
+        )
+        out = ModalityTransformer({"p": person}).fit_transform({"p": frame, "x": np.ones((40, 1))})
+        assert_allclose(out["p"][:, 1], np.arange(40) % 2)
+        two_level = frame.set_axis(pd.MultiIndex.from_product([["p"], frame.columns]), axis=1)
+        assert_allclose(ModalityTransformer({"p": person}).fit_transform(two_level)["p"], out["p"])
+
+    def test_one_transformer_for_all(self, data):
+        X, y = data
+        each = ModalityTransformer({name: StandardScaler() for name in X}).fit(X)
+        every = ModalityTransformer(StandardScaler()).fit(X)
+        rest = ModalityTransformer({"a": "passthrough"}, remainder=StandardScaler()).fit(X)
+        assert_array_equal(np.asarray(every.transform(X)), np.asarray(each.transform(X)))
+        assert_array_equal(rest.transform(X)["b"], each.transform(X)["b"])
+        assert len({id(transformer) for _, _, transformer in every.transformers_}) == 3
+        assert clone(every).set_params(transformers__with_mean=False).fit(X).transform(X)["a"].shape == (150, 6)
+        assert rest.get_params()["remainder__with_mean"] and "StandardScaler" in every._repr_html_()
+        grid = {"modalitytransformer__remainder": ["passthrough", StandardScaler()]}
+        GridSearchCV(make_pipeline(rest, fast_classifier()), grid, cv=2).fit(X, y)
+
+    def test_columns_under_other_names_are_refused(self):
+        frame = pd.DataFrame({"na": np.arange(20.0), "k": np.arange(20.0), "id": 0})
+        transformer = ModalityTransformer(StandardScaler(), modalities={"labs": ["na", "k"]}).fit(frame)
+        with pytest.raises(ValueError, match=r"^X lacks 1 of 2 columns of modality 'labs', e\.g\. 'na', but has 'Na'"):
+            transformer.transform(frame.rename(columns={"na": "Na"}))
+
     def test_sparse_output_and_its_limit(self):
         X = {"text": np.array(["a b", "b c", None], dtype=object)}
         vectorizer = TfidfVectorizer(token_pattern=r"\w")
@@ -166,7 +224,7 @@ class TestModalityTransformer:
             ({"a": PCA(1), "b": {"a": PCA(1)}}, {}, ValueError, "Two transformers give a modality 'a'; name their outputs apart."),
             ({"a": {"b": PCA(1)}}, {}, ValueError, "A transformer gives a modality 'b', which X has too; name its output apart."),
             ({"a": 3}, {}, TypeError, "The transformer of 'a' must have fit and transform, or be 'passthrough' or 'drop'. Got 3."),
-            ({"a": PCA(1)}, {"remainder": "keep"}, ValueError, "remainder must be 'passthrough' or 'drop'. Got 'keep'."),
+            ({"a": PCA(1)}, {"remainder": "keep"}, ValueError, "remainder must be 'passthrough', 'drop' or a transformer. Got 'keep'."),
             ({"a": "drop"}, {"remainder": "drop"}, ValueError, "Every modality is dropped; keep at least one."),
         ],
     )  # fmt: skip

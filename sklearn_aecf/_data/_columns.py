@@ -1,0 +1,286 @@
+"""Columns that are no numbers: text and categories as indicators, arrays in cells side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_aecf._data._caller import warn_caller
+from sklearn_aecf._data._values import as_text, frame_to_array, is_frame, is_missing, missing_rows, plain
+
+# As many as scikit-learn's gradient boosting takes.
+MAX_CATEGORIES = 255
+
+# From so many rows on, text that is another one in more than every second row names rows, and no categories.
+ENOUGH_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the columns of a modality become numbers.
+
+    Attributes
+    ----------
+    columns : tuple
+        Per column None (numbers as they are), a tuple of the categories, sorted, or the number of values in a cell.
+    """
+
+    columns: tuple
+
+    @property
+    def width(self):
+        """Numbers a row."""
+        return sum(map(_width, self.columns))
+
+    @classmethod
+    def of(cls, table, labels, name):
+        """Learn from a modality's values what its columns hold.
+
+        Parameters
+        ----------
+        table : ndarray of object, shape (n_rows, n_columns)
+        labels : sequence of str
+            Names of the columns, for messages.
+        name : str
+            Of the modality, for messages.
+
+        Raises
+        ------
+        ValueError
+            If a column holds dates, mixes text and numbers, has too many categories or something else.
+        """
+        return cls(tuple(_kind(column, _called(label, name)) for column, label in zip(table.T, labels, strict=True)))
+
+    def apply(self, table, labels, name):
+        """Values as numbers: NaN where they are missing, and in indicators of a category that was not there before.
+
+        Parameters
+        ----------
+        table : ndarray of shape (n_rows, n_columns)
+        labels, name
+            As of `of`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, width)
+        """
+        numbers = np.full((len(table), self.width), np.nan)
+        start = 0
+        for column, label, kind in zip(table.T, labels, self.columns, strict=True):
+            part = numbers[:, start : start + _width(kind)]
+            known = ~_missing(column)
+            read = _numbers if kind is None else _indicators if isinstance(kind, tuple) else _cells
+            part[known] = read(column[known], kind, _called(label, name))
+            start += part.shape[1]
+        return numbers
+
+
+def read_table(array, name, labels, *, encoding=None, encode=True):
+    """A modality's values as numbers.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_rows, n_columns)
+        Of any dtype; its rows may be masked.
+    name : str
+        Of the modality, for messages.
+    labels : sequence of str, or None
+        Names of the columns, for messages; None counts them.
+    encoding : Encoding, default=None
+        Of fit.
+    encode : bool
+        Whether columns that are no numbers may be encoded; otherwise they are an error.
+
+    Returns
+    -------
+    table : ndarray of real dtype
+    present : ndarray of bool, or None
+        The mask of rows, if there is one.
+    encoding : Encoding or None
+        None where there were numbers alone.
+    """
+    present = ~missing_rows(array) if np.ma.isMaskedArray(array) else None
+    array = plain(array)
+    if encoding is None:
+        numbers = as_numbers(array)
+        if numbers is not None:
+            return numbers, present, None
+    table = array.astype(object)
+    labels = [str(index) for index in range(table.shape[1])] if labels is None else labels
+    if encoding is None and not encode:
+        Encoding.of(table, labels, name)  # says what is wrong with dates and the like
+        text = next(value for value in table.ravel() if not is_missing(value) and not _is_number(value))
+        raise ValueError(
+            f"Modality {name!r} must be numeric. Got {_short(text)}; encode text and categories first, e.g. with a "
+            "OneHotEncoder in a ModalityTransformer."
+        )
+    encoding = Encoding.of(table, labels, name) if encoding is None else encoding
+    return encoding.apply(table, labels, name), present, encoding
+
+
+def holds_more_than_numbers(X):
+    """Whether a table has text, dates or arrays in cells.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame
+    """
+    if sparse.issparse(X) or hasattr(X, "detach") or X is None or isinstance(X, str | bytes):
+        return False
+    if is_frame(X):
+        return as_numbers(frame_to_array(X)) is None
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        return False  # rows of different lengths
+    if array.ndim != 2 or array.dtype.kind not in "OUMm":
+        return False
+    # Of other objects scikit-learn's own checks say what is wrong.
+    return as_numbers(array) is None and not any(isinstance(value, Mapping) for value in array.ravel())
+
+
+def as_numbers(array):
+    """An array of objects as floats where all of them are numbers or missing; None where they are not."""
+    if array.dtype.kind in "biuf":
+        return array
+    if array.dtype.kind not in "OUS":
+        return None
+    if array.dtype.kind == "O":
+        known = ~np.fromiter(map(is_missing, array.ravel()), dtype=bool, count=array.size).reshape(array.shape)
+        array = np.where(known, array, np.nan)
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _called(label, name):
+    return f"column {label!r} of modality {name!r}"
+
+
+def _width(kind):
+    if isinstance(kind, tuple):
+        return 1 if len(kind) == 2 else len(kind)  # two would say the same thing twice
+    return 1 if kind is None else kind
+
+
+def _missing(column):
+    return np.fromiter(map(is_missing, column), dtype=bool, count=len(column))
+
+
+def _kind(column, called):
+    values = column[~_missing(column)]
+    if len(values) == 0:
+        return ()
+    texts = [value for value in values if isinstance(value, str)]
+    if texts and len(texts) == len(values):
+        return _categories(texts, called)
+    if texts:
+        other = next(value for value in values if not isinstance(value, str))
+        raise ValueError(
+            f"{_sentence(called)} mixes text ({texts[0]!r}) and other values ({other!r}); make them of one type."
+        )
+    if any(map(_is_sequence, values)):
+        return _cell_width(values, called)
+    _numbers(values, None, called)
+    return None
+
+
+def _categories(texts, called):
+    found = sorted(set(texts))
+    n_numbers = sum(map(_is_number, found))
+    if n_numbers == len(found):
+        return None
+    if 2 * n_numbers >= len(found):
+        odd = next(text for text in found if not _is_number(text))
+        raise ValueError(
+            f"{_sentence(called)} holds numbers as text, but also {odd!r}; make it numbers first, e.g. "
+            "pandas.to_numeric(column, errors='coerce')."
+        )
+    if len(found) > MAX_CATEGORIES or (len(texts) >= ENOUGH_ROWS and 2 * len(found) > len(texts)):
+        raise ValueError(
+            f"{_sentence(called)} has {len(found)} different texts in {len(texts)} rows (e.g. {_short(found[0])}), too "
+            "many for categories; turn them into features with a ModalityTransformer, or leave the column out."
+        )
+    return tuple(found)
+
+
+def _cell_width(values, called):
+    widths = {np.shape(value) for value in values}
+    if len(widths) > 1 or len(next(iter(widths))) != 1:
+        shown = " and ".join(map(str, sorted(widths)[:2]))
+        raise ValueError(f"{_sentence(called)} holds arrays of shape {shown}; give every row a vector of one length.")
+    _cells(values, next(iter(widths))[0], called)
+    return next(iter(widths))[0]
+
+
+def _numbers(values, kind, called):
+    try:
+        return np.asarray([float(value) for value in values])[:, None]
+    except OverflowError:
+        raise ValueError(
+            f"{_sentence(called)} holds an integer too large to compute with; replace codes for unknown values by NaN."
+        ) from None
+    except (TypeError, ValueError):
+        odd = next(value for value in values if not _is_number(value))
+        raise ValueError(f"{_sentence(called)} must hold numbers. Got {_short(odd)}; {_remedy(odd)}.") from None
+
+
+def _indicators(values, categories, called):
+    texts = np.asarray([as_text(value) for value in values], dtype=object)
+    position = {category: i for i, category in enumerate(categories)}
+    codes = np.asarray([position.get(text, -1) for text in texts])
+    unseen = codes < 0
+    if unseen.any():
+        warn_caller(
+            f"{_sentence(called)} has {_short(texts[unseen][0])} in {unseen.sum()} of {len(texts)} rows, which was not "
+            "there at fit; it counts as unknown."
+        )
+    indicators = (codes[:, None] == np.arange(len(categories))).astype(float)
+    indicators[unseen] = np.nan
+    return indicators[:, 1:] if len(categories) == 2 else indicators
+
+
+def _cells(values, width, called):
+    try:
+        cells = [np.asarray(value, dtype=np.float64) for value in values]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{_sentence(called)} holds arrays that are not all numbers; make them arrays of floats."
+        ) from None
+    odd = next((cell for cell in cells if cell.shape != (width,)), None)
+    if odd is not None:
+        raise ValueError(f"{_sentence(called)} holds an array of shape {odd.shape}, but the others have {(width,)}.")
+    return np.reshape(cells, (len(cells), width))
+
+
+def _is_sequence(value):
+    return not isinstance(value, str | bytes | Mapping) and np.ndim(value) > 0
+
+
+def _is_number(value):
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _remedy(value):
+    if (
+        hasattr(value, "isoformat")
+        or hasattr(value, "total_seconds")
+        or isinstance(value, np.datetime64 | np.timedelta64)
+    ):
+        return "turn dates into numbers, e.g. days since a fixed date"
+    return "turn it into numbers or text first"
+
+
+def _short(value):
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:36]}...{shown[-1]}"
+
+
+def _sentence(words):
+    return words[0].upper() + words[1:]

@@ -1,0 +1,110 @@
+"""Rows held out by group: whole hospitals, users, or what a splitter says."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import fast_classifier
+from numpy.testing import assert_array_equal
+from sklearn import config_context
+from sklearn.model_selection import GridSearchCV, GroupKFold, ShuffleSplit, TimeSeriesSplit, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_aecf import _classifier
+from sklearn_aecf.compose import ModalityTransformer
+
+
+@pytest.fixture
+def held_out(monkeypatch):
+    """Rows that each fit has held out, in turn."""
+    seen, hold_out = [], _classifier.hold_out
+
+    def noting(labelled, *args):
+        training, validation = hold_out(labelled, *args)
+        seen.append((training.rows, validation.rows))
+        return training, validation
+
+    monkeypatch.setattr(_classifier, "hold_out", noting)
+    return seen
+
+
+@pytest.mark.parametrize("kind", [int, str, object])
+@pytest.mark.parametrize("fraction", ["auto", 0.3])
+def test_whole_groups_are_held_out(data, held_out, kind, fraction):
+    X, y = data
+    groups = np.array([f"h{i}" for i in range(10)])[np.arange(150) % 10]
+    groups = (np.arange(150) % 10) if kind is int else groups.astype(kind)
+    clf = fast_classifier(validation_fraction=fraction).fit(X, y, groups=groups)
+    ((train, test),) = held_out
+    assert not set(groups[train]) & set(groups[test]) and len(set(groups[test])) == (2 if fraction == "auto" else 3)
+    assert clf.temperature_ is not None
+
+
+def test_groups_as_a_series_with_an_index_of_its_own(data, held_out):
+    X, y = data
+    groups = pd.Series(np.arange(150) % 5, index=np.arange(150)[::-1] + 7)
+    fast_classifier().fit(X, y, groups=groups)
+    fast_classifier().fit(X, y, groups=groups.to_numpy())
+    assert_array_equal(held_out[0][1], held_out[1][1])
+
+
+def test_of_groups_that_differ_in_size_those_come_closest_to_the_share(data, held_out):
+    X, y = data
+    groups = np.repeat([0, 1, 2, 3, 4], [90, 15, 15, 15, 15])
+    fast_classifier(validation_fraction=0.2).fit(X, y, groups=groups)
+    assert len(held_out[0][1]) < 30
+
+
+@pytest.mark.parametrize(
+    ("splitter", "expected"),
+    [
+        (ShuffleSplit(random_state=3), lambda rows: next(ShuffleSplit(random_state=3).split(rows))[1]),
+        (TimeSeriesSplit(n_splits=2), lambda rows: next(TimeSeriesSplit(n_splits=2).split(rows))[1]),
+        (GroupKFold(5), lambda rows: next(GroupKFold(5).split(rows, groups=np.arange(150) % 5))[1]),
+    ],
+)
+def test_a_splitter_says_which(data, held_out, splitter, expected):
+    X, y = data
+    X = type(X)({**X, "all": np.ones((150, 1))})  # every row is usable
+    groups = np.arange(150) % 5 if isinstance(splitter, GroupKFold) else None
+    fast_classifier(validation_fraction=splitter).fit(X, y, groups=groups)
+    assert_array_equal(np.sort(held_out[0][1]), np.sort(expected(np.arange(150))))
+
+
+def test_searches_and_pipelines_pass_groups_on(data, held_out):
+    X, y = data
+    groups = np.arange(150) % 6
+    with config_context(enable_metadata_routing=True):
+        clf = fast_classifier().set_fit_request(groups=True)
+        cross_validate(clf, X, y, cv=GroupKFold(3), params={"groups": groups})
+        pipe = make_pipeline(ModalityTransformer(StandardScaler()), clf)
+        grid = {"aecfclassifier__dropout": [0.1, 0.2]}
+        GridSearchCV(pipe, grid, cv=GroupKFold(2), refit=True).fit(X, y, groups=groups)
+    assert len(held_out) == 3 + 5
+    folds = [np.unique(groups[np.concatenate(rows)]).size for rows in held_out]
+    assert folds[-1] == 6
+
+
+@pytest.mark.parametrize(
+    ("groups", "fraction", "message"),
+    [
+        (np.zeros(150), "auto", "groups has one group only, so none can be held out; leave groups out, or give "
+         "validation_set or early_stopping=False."),
+        (np.arange(149), "auto", "groups must have one group per row of X (150). Got shape (149,)."),
+        (np.where(np.arange(150) == 4, np.nan, 1), "auto", "groups lacks that of row 4; give every row one."),
+        (np.array([1, "a"] * 75, dtype=object), "auto", "groups mixes different types (int, str); give all of them one type."),
+    ],
+)  # fmt: skip
+def test_refused(data, groups, fraction, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier(validation_fraction=fraction).fit(*data, groups=groups)
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_refused(data):
+    X, y = data
+    message = "validation_fraction=0.999999 leaves none of 139 rows to train on; lower it."
+    keep = X.present.any(axis=1)
+    with pytest.raises(ValueError, match=re.escape(message).replace("139", str(keep.sum()))):
+        fast_classifier(validation_fraction=0.999999).fit(X[keep], y[keep])
