@@ -239,7 +239,11 @@ class AECFClassifier(
     A plain dict works in `fit` and `predict` only. Tools that split X count a dict's keys as rows and stop with
     "Found input variables with inconsistent numbers of samples". The remedy is ``X = MultimodalData(X)``.
 
-    A fit that raises leaves the estimator as it was.
+    A fit that raises leaves the estimator as it was. Ctrl-C after an epoch has ended keeps the best weights, with a
+    warning; before, and inside tools that fit repeatedly, it raises `KeyboardInterrupt`.
+
+    torch has one set of random generators a process: a thread that draws from it during a fit changes that fit's draws
+    and its own.
 
     References
     ----------

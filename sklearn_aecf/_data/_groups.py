@@ -180,7 +180,8 @@ def refuse_renamed(columns, labels, unused=()):
     absent = {name: lost for name, lost in absent.items() if lost}
     if not absent:
         return
-    new = [label for label in columns if label not in expected and label not in unused]
+    familiar = expected.union(unused)
+    new = [label for label in columns if label not in familiar]
     if all(len(lost) == len(labels[name]) for name, lost in absent.items()) and not new:
         if expected & known:
             return

@@ -37,6 +37,8 @@ def choose_device(device: str) -> str:
             torch.empty(0, device=chosen).cpu()
         except (RuntimeError, AssertionError) as error:
             reason = str(error).partition("\n")[0].partition(". ")[0]
+            if not {"cuda": torch.cuda, "mps": torch.backends.mps}.get(chosen.type, torch.cpu).is_available():
+                reason = "torch finds none"
             raise ValueError(f"device={device!r} cannot be used here ({reason}); use 'auto' or 'cpu'.") from error
         return str(chosen)
     if torch.cuda.is_available():
