@@ -1,5 +1,6 @@
 """Which rows are learnt from, which are held out, and what each of them weighs."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -212,9 +213,8 @@ def _same_rows(array, rows):
     if len(rows) < MIN_ROWS or array.ndim != 2 or array.shape[1] < 2:
         return 0, len(rows)
     rows = rows[:: -(-len(rows) // CHUNK_ROWS)]
-    values = np.ascontiguousarray(array[rows])
-    _, counts = np.unique(values.view(np.dtype((np.void, values.itemsize * values.shape[1]))), return_counts=True)
-    most, others = int(counts.max()), len(counts) - 1
+    counts = Counter(row.tobytes() for row in array[rows])
+    most, others = max(counts.values()), len(counts) - 1
     filled = most >= max(MIN_ROWS, SAME * len(rows)) and others >= DIFFERENT * (len(rows) - most) > 0
     return (most if filled else 0), len(rows)
 
@@ -261,10 +261,10 @@ def _share_of_groups(labelled, fraction, groups, seed, problem):
     """Rows of whole groups, the drawn ones that come closest to the share and leave every class to train on."""
     n_groups, strata = groups.max() + 1, problem.strata(labelled.chosen_targets)
     if n_groups < 2:
-        raise ValueError(
-            "groups has one group only, so none can be held out; leave groups out, or give validation_set or "
-            "early_stopping=False."
+        warn_caller(
+            "groups has one group only, so that a share of its rows is held out; that says little of other groups."
         )
+        return _stratified_share(labelled, fraction, seed, problem)
     splitter = GroupShuffleSplit(N_DRAWS, test_size=max(1, round(fraction * n_groups)), random_state=seed)
 
     def badness(chosen):

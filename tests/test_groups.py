@@ -90,8 +90,6 @@ def test_searches_and_pipelines_pass_groups_on(data, held_out):
 @pytest.mark.parametrize(
     ("groups", "fraction", "message"),
     [
-        (np.zeros(150), "auto", "groups has one group only, so none can be held out; leave groups out, or give "
-         "validation_set or early_stopping=False."),
         (np.arange(149), "auto", "groups must have one group per row of X (150). Got shape (149,)."),
         (np.where(np.arange(150) == 4, np.nan, 1), "auto", "groups lacks that of row 4; give every row one."),
         (np.array([1, "a"] * 75, dtype=object), "auto", "groups mixes different types (int, str); give all of them one type."),
@@ -100,6 +98,14 @@ def test_searches_and_pipelines_pass_groups_on(data, held_out):
 def test_refused(data, groups, fraction, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fast_classifier(validation_fraction=fraction).fit(*data, groups=groups)
+
+
+def test_of_one_group_a_share_is_held_out_with_a_warning(data, held_out):
+    message = "^groups has one group only, so that a share of its rows is held out; that says little of other groups.$"
+    with pytest.warns(UserWarning, match=message):
+        fast_classifier().fit(*data, groups=np.full(150, "cleveland"))
+    fast_classifier().fit(*data)
+    assert_array_equal(held_out[0][1], held_out[1][1])
 
 
 def test_a_share_that_leaves_nothing_to_train_on_is_refused(data):

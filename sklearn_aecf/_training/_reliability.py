@@ -281,7 +281,9 @@ def _gaps(array, rows):
 
 def _centres(points):
     """Centres of clusters, never single rows: a model that leaves the house must not carry anybody's values."""
-    n_clusters = min(N_PROTOTYPES, max(1, len(points) // ROWS_OF_A_CENTRE))
+    # Categories have few different rows, and of these there are no more clusters.
+    n_different = len({row.tobytes() for row in (points + 0.0).numpy()})
+    n_clusters = min(N_PROTOTYPES, n_different, max(1, len(points) // ROWS_OF_A_CENTRE))
     seed = int(torch.randint(2**31 - 1, ()))
     found = KMeans(n_clusters, n_init=1, max_iter=20, random_state=seed).fit(points.double().numpy())
     large = np.bincount(found.labels_, minlength=n_clusters) >= ROWS_OF_A_CENTRE // 2
