@@ -7,8 +7,10 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.utils import check_random_state
 
 from sklearn_aecf.compose import corrupt_modalities, drop_modalities
-from sklearn_aecf.inspection._style import as_frame, is_unit_range, line_style, new_axes, score_label, tidy
+from sklearn_aecf.inspection._style import as_frame, is_unit_range, line_style, new_axes, plain, score_label, tidy
 from sklearn_aecf.metrics._inside import modalities_of, unwrapped
+from sklearn_aecf.metrics._scoring import accuracy_scorer, refuse_unreported, single_scorer
+from sklearn_aecf.metrics._subsets import quiet_on_hidden
 
 
 class DropRateDisplay:
@@ -70,8 +72,8 @@ class DropRateDisplay:
             The same for all estimators.
         y : array-like
         drop_rates : sequence of float, default=(0.0, 0.1, 0.3, 0.5, 0.7)
-        scoring : str, callable or None, default=None
-            None is accuracy.
+        scoring : str, callable, list or dict of one score, or None, default=None
+            None is accuracy; for multilabel targets the accuracy of the labels that were reported.
         n_repeats : int, default=5
             Draws a rate; the band shows their standard deviation.
         keep_one : bool, default=True
@@ -84,6 +86,11 @@ class DropRateDisplay:
         Returns
         -------
         DropRateDisplay
+
+        Raises
+        ------
+        ValueError
+            If `scoring` has several scores, or a score of scikit-learn meets labels that were not reported.
         """
         estimators = estimator if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
         seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
@@ -96,21 +103,26 @@ class DropRateDisplay:
         scores = {}
         for name, fitted in estimators.items():
             fitted, seen = unwrapped(fitted, X)
-            scorer = check_scoring(fitted, scoring)
+            score_name, scorer = single_scorer(fitted, scoring, "DropRateDisplay")
+            refuse_unreported({score_name: scorer}, y)
+            if scorer is None:
+                scorer = accuracy_scorer if np.ndim(y) == 2 else check_scoring(fitted, None)
             groups = modalities_of(fitted, seen, modalities)
             # Every estimator meets the same draws.
             rng = np.random.RandomState(seed)
-            scores[name] = np.array(
-                [
+            with quiet_on_hidden():
+                scores[name] = np.array(
                     [
-                        scorer(fitted, without(seen, rate, random_state=rng, modalities=groups), y)
-                        for _ in range(n_repeats)
+                        [
+                            scorer(fitted, without(seen, rate, random_state=rng, modalities=groups), y)
+                            for _ in range(n_repeats)
+                        ]
+                        for rate in drop_rates
                     ]
-                    for rate in drop_rates
-                ]
-            )
+                )
         rate_name = "drop rate" if kind is None else "corruption rate"
-        display = cls(np.asarray(drop_rates, dtype=float), scores, score_name=score_label(scoring), rate_name=rate_name)
+        rates = np.asarray(drop_rates, dtype=float)
+        display = cls(rates, scores, score_name=score_label(score_name), rate_name=rate_name)
         return display.plot(ax=ax)
 
     @classmethod
@@ -130,10 +142,21 @@ class DropRateDisplay:
         Returns
         -------
         DropRateDisplay
+
+        Raises
+        ------
+        ValueError
+            If the scorer wants probabilities.
         """
         score = get_scorer(scoring)
+        if score._response_method != "predict":
+            raise ValueError(f"scoring must be a score of predicted classes, such as 'accuracy'. Got {scoring!r}.")
         rates = np.array(sorted(predictions))
-        values = [[score._sign * score._score_func(y_true, y) for y in predictions[rate]] for rate in rates]
+
+        def score_of(y):
+            return score._sign * score._score_func(y_true, y, **score._kwargs)
+
+        values = [[score_of(y) for y in predictions[rate]] for rate in rates]
         return cls(rates, {name: np.array(values)}, score_name=score_label(scoring)).plot(ax=ax)
 
     def plot(self, *, ax=None):
@@ -149,11 +172,14 @@ class DropRateDisplay:
         for index, (name, values) in enumerate(self.scores.items()):
             mean, spread = values.mean(axis=1), values.std(axis=1)
             style = line_style(index)
-            (self.lines_[name],) = self.ax_.plot(self.drop_rates, mean, marker="o", markersize=4, label=name, **style)
+            (self.lines_[name],) = self.ax_.plot(
+                self.drop_rates, mean, marker="o", markersize=4, label=plain(name), **style
+            )
             self.ax_.fill_between(
                 self.drop_rates, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0
             )
-        self.ax_.set(xlabel=self.rate_name, ylabel=self.score_name, xlim=(0, max(1e-3, self.drop_rates.max()) * 1.02))
+        self.ax_.set(xlabel=self.rate_name, ylabel=plain(self.score_name))
+        self.ax_.set_xlim(0, max(1e-3, self.drop_rates.max()) * 1.02)
         if is_unit_range(np.concatenate([values.ravel() for values in self.scores.values()])):
             self.ax_.set_ylim(0, 1)
         tidy(self.ax_)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_aecf._data import form_of
-from sklearn_aecf.inspection._style import COLOURS, as_frame, line_style, new_axes, split_axes, tidy
+from sklearn_aecf.inspection._style import COLOURS, as_frame, line_style, new_axes, plain, split_axes, tidy
 from sklearn_aecf.metrics._inside import innermost, modalities_of
 from sklearn_aecf.metrics._subsets import as_fitted
 
@@ -15,15 +15,15 @@ def gate_summary(estimator, X, y=None, *, modalities=None):
     ----------
     estimator : fitted AECFClassifier, a Pipeline or search that ends in one, or anything with ``gate_weights``
     X : dict, MultimodalData, array-like or DataFrame
-    y : array-like of shape (n_rows,), default=None
-        Adds a column per class.
+    y : array-like of shape (n_rows,) or (n_rows, n_labels), default=None
+        Adds a column per class; of several labels one per label, of the rows in which it is 1.
     modalities : dict of str to columns, default=None
 
     Returns
     -------
     dict of str to ndarray
         Columns ``modality``, ``n_rows`` (that have it), ``mean``, ``std``, ``mean_even`` (what an even gate would
-        give), and ``mean_<class>`` for each class.
+        give), and ``mean_<class>`` for each class (``mean_class_even`` of one that is called "even").
 
     Examples
     --------
@@ -50,7 +50,7 @@ class GateDisplay:
         Entropy of each row's weights over the logarithm of the number of its modalities, for rows with two or more.
     classes : list
         What is marked: of each, the summary has a column ``mean_<class>``.
-    by : {"class", "reliability"}, default="class"
+    by : {"class", "label", "reliability"}, default="class"
         What the marks are.
 
     Attributes
@@ -73,8 +73,8 @@ class GateDisplay:
         ----------
         estimator : fitted AECFClassifier, a Pipeline or search that ends in one, or anything with ``gate_weights``
         X : dict, MultimodalData, array-like or DataFrame
-        y : array-like of shape (n_rows,), default=None
-            Adds a mark per class.
+        y : array-like of shape (n_rows,) or (n_rows, n_labels), default=None
+            Adds a mark per class; of several labels one per label, of the rows in which it is 1.
         by : {"class", "reliability"}, default="class"
             ``"reliability"`` marks the rows in which a modality is reliable, and those in which it is not
             (reliability below 0.5), instead of classes.
@@ -108,8 +108,8 @@ class GateDisplay:
         weights : ndarray of shape (n_rows, n_modalities)
         present : ndarray of bool, shape (n_rows, n_modalities)
         modality_names : list of str
-        y : array-like of shape (n_rows,), default=None
-        reliability : ndarray of shape (n_rows, n_modalities), default=None
+        y : array-like of shape (n_rows,) or (n_rows, n_labels), default=None
+        reliability : array-like of shape (n_rows, n_modalities), default=None
             Marks reliable and unreliable rows of each modality instead of classes.
         ax : Axes, default=None
 
@@ -127,14 +127,16 @@ class GateDisplay:
         chosen = weights[several]
         entropy = -(chosen * np.log(np.where(chosen > 0, chosen, 1))).sum(axis=1)
         evenness = entropy / np.log(np.maximum(present[several].sum(axis=1), 2))
-        classes = [] if y is None or np.ndim(y) == 2 else np.unique(y).tolist()
-        summary = _summary(modality_names, present, weights, y if classes else None)
+        summary = _summary(modality_names, present, weights, y)
         if reliability is not None:
+            reliability = np.asarray(reliability)
             # NaN, of a modality that was never seen in training, is neither.
             summary["mean_reliable"] = _mean_where(weights, present & (reliability >= 0.5))
             summary["mean_unreliable"] = _mean_where(weights, present & (reliability < 0.5))
             return cls(summary, evenness, classes=["reliable", "unreliable"], by="reliability").plot(ax=ax)
-        return cls(summary, evenness, classes=classes).plot(ax=ax)
+        classes = [] if y is None else list(_rows_by_class(y, len(weights)))
+        by = "label" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "class"
+        return cls(summary, evenness, classes=classes, by=by).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw the weights and, beside them, the evenness.
@@ -156,10 +158,11 @@ class GateDisplay:
         for index, label in enumerate(shown):
             offset = (index - (len(shown) - 1) / 2) * 0.6 / max(len(shown), 1)
             self.ax_.scatter(
-                self.summary[f"mean_{label}"], rows + offset, s=18, color=line_style(index)["color"],
-                label=f"class {label}" if self.by == "class" else label, zorder=3,
+                self.summary[_column(label)], rows + offset, s=18, color=line_style(index)["color"],
+                label=plain(label if self.by == "reliability" else f"{self.by} {label}"), zorder=3,
             )  # fmt: skip
-        self.ax_.set(yticks=rows, yticklabels=names, xlabel="mean gate weight where observed", xlim=(0, 1))
+        counted = [f"{plain(name)}\nn={n}" for name, n in zip(names, self.summary["n_rows"], strict=True)]
+        self.ax_.set(yticks=rows, yticklabels=counted, xlabel="mean gate weight where observed", xlim=(0, 1))
         self.ax_.invert_yaxis()
         self.ax_.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, fontsize=8)
         self.ax_.spines[["top", "right"]].set_visible(False)
@@ -195,10 +198,25 @@ def _summary(names, present, weights, y):
         "mean_even": _mean_where(np.broadcast_to(1 / size, weights.shape), present),
     }
     if y is not None:
-        y = np.asarray(y)
-        for label in np.unique(y).tolist():
-            summary[f"mean_{label}"] = _mean_where(weights[y == label], present[y == label])
+        for label, rows in _rows_by_class(y, len(weights)).items():
+            summary[_column(label)] = _mean_where(weights[rows], present[rows])
     return summary
+
+
+def _rows_by_class(y, n_rows):
+    """Rows of each class, or of each label's 1s, as bools."""
+    y = np.asarray(y)
+    y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+    if len(y) != n_rows:
+        raise ValueError(f"X has {n_rows} rows but y has {len(y)}; give one label per row.")
+    if y.ndim == 2:
+        return {label: y[:, label] == 1 for label in range(y.shape[1])}
+    return {label: y == label for label in np.unique(y).tolist()}
+
+
+def _column(label):
+    """The column of a class; ``mean_even`` is that of an even gate."""
+    return "mean_class_even" if label == "even" else f"mean_{label}"
 
 
 def _mean_where(values, present):

@@ -70,7 +70,8 @@ class MissingnessDisplay:
                 self.ax_.text(x, height + 0.01, str(count), ha="center", va="bottom", fontsize=8)
         self.ax_.set(ylabel="share of rows", ylim=(0, min(1.0, share.max() * 1.15)), xlim=(-0.7, n_patterns - 0.3))
         tidy(self.ax_)
-        self.matrix_ax_ = dot_matrix(self.ax_, self.patterns, self.modality_names)
+        counts = None if n_patterns <= 20 else self.counts
+        self.matrix_ax_ = dot_matrix(self.ax_, self.patterns, self.modality_names, counts)
         return self
 
     def frame(self):

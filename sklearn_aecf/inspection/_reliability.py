@@ -6,7 +6,8 @@ from sklearn.utils import check_random_state
 from sklearn_aecf._problem import problem_of
 from sklearn_aecf.inspection._style import as_frame, line_style, new_axes, split_axes, tidy
 from sklearn_aecf.metrics import expected_calibration_error, reliability_curve
-from sklearn_aecf.metrics._subsets import SubsetPredictions, as_matrix
+from sklearn_aecf.metrics._reports import checked_targets
+from sklearn_aecf.metrics._subsets import SubsetPredictions
 
 
 class ReliabilityDisplay:
@@ -16,7 +17,9 @@ class ReliabilityDisplay:
     ----------
     curves : dict of int to ReliabilityCurve
     errors : dict of int to float
-        Expected calibration error of each.
+        Expected calibration error of each, in 15 bins as everywhere, however many are drawn.
+    n_rows : dict of int to int, default=None
+        Rows of each.
 
     Attributes
     ----------
@@ -24,9 +27,10 @@ class ReliabilityDisplay:
     figure_ : matplotlib Figure
     """
 
-    def __init__(self, curves, errors):
+    def __init__(self, curves, errors, *, n_rows=None):
         self.curves = curves
         self.errors = errors
+        self.n_rows = n_rows
 
     @classmethod
     def from_estimator(
@@ -53,7 +57,7 @@ class ReliabilityDisplay:
         """
         predictions = SubsetPredictions(estimator, X, modalities)
         rng = check_random_state(random_state)
-        y = np.asarray(y)
+        y = checked_targets(y, predictions)
         all_y, all_probability, n_observed = [], [], []
         # A row's modalities in random order, observed ones first.
         keys = np.where(predictions.present, -rng.uniform(size=predictions.present.shape), 1)
@@ -61,7 +65,7 @@ class ReliabilityDisplay:
         for size in range(1, int(predictions.present.sum(axis=1).max()) + 1):
             rows = predictions.present.sum(axis=1) >= size
             hidden = predictions.form.with_presence(~predictions.present | (rank < size))
-            all_probability.append(as_matrix(predictions.estimator.predict_proba(hidden))[rows])
+            all_probability.append(predictions.predicted(hidden)[rows])
             all_y.append(y[rows])
             n_observed.append(np.full(rows.sum(), size))
         return cls.from_predictions(
@@ -88,12 +92,15 @@ class ReliabilityDisplay:
         y_true, y_prob = np.asarray(y_true), np.asarray(y_prob)
         sizes = np.zeros(len(y_true), dtype=int) if n_observed is None else np.asarray(n_observed)
         options = {"strategy": strategy, "labels": labels}
-        curves, errors = {}, {}
+        curves, errors, n_rows = {}, {}, {}
         for size in np.unique(sizes)[::-1]:
             rows = sizes == size
-            curves[int(size)] = reliability_curve(y_true[rows], y_prob[rows], n_bins=n_bins, **options)
-            errors[int(size)] = float(expected_calibration_error(y_true[rows], y_prob[rows], **options))
-        return cls(curves, errors).plot(ax=ax)
+            curve = reliability_curve(y_true[rows], y_prob[rows], n_bins=n_bins, **options)
+            # Rows of several labels of which none was reported have no bin.
+            if len(curve.count):
+                curves[int(size)], n_rows[int(size)] = curve, int(rows.sum())
+                errors[int(size)] = float(expected_calibration_error(y_true[rows], y_prob[rows], **options))
+        return cls(curves, errors, n_rows=n_rows).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw the diagram and the counts.
@@ -109,7 +116,8 @@ class ReliabilityDisplay:
         for index, (size, curve) in enumerate(self.curves.items()):
             style = line_style(index)
             what = "all rows" if size == 0 else f"{size} modalit{'y' if size == 1 else 'ies'}"
-            label = f"{what}, ECE {self.errors[size]:.3f}"
+            rows = "" if self.n_rows is None else f" (n={self.n_rows[size]})"
+            label = f"{what}{rows}, ECE {self.errors[size]:.3f}"
             # The area of a mark grows with its rows: bins of one or two rows must not catch the eye.
             area = 6 + 60 * np.sqrt(curve.count / curve.count.max())
             self.ax_.plot(curve.confidence, curve.accuracy, linewidth=1, alpha=0.6, **style)

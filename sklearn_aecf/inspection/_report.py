@@ -8,22 +8,28 @@ from functools import cached_property
 
 import numpy as np
 
-from sklearn_aecf._data import form_of
+from sklearn_aecf.inspection._captions import captions
 from sklearn_aecf.inspection._drop_rate import DropRateDisplay
 from sklearn_aecf.inspection._gate import GateDisplay
 from sklearn_aecf.inspection._importance import modality_importance
 from sklearn_aecf.inspection._missingness import MissingnessDisplay
 from sklearn_aecf.inspection._reliability import ReliabilityDisplay
+from sklearn_aecf.inspection._style import score_label
 from sklearn_aecf.inspection._subsets import SubsetDisplay
-from sklearn_aecf.metrics import corruption_report, monotonicity_report, subset_report
-from sklearn_aecf.metrics._inside import modalities_of, unwrapped
+from sklearn_aecf.metrics import corruption_report, monotonicity_report
+from sklearn_aecf.metrics._inside import unwrapped
+from sklearn_aecf.metrics._reports import SubsetMeasures
+from sklearn_aecf.metrics._subsets import choose_subsets
 
 _STYLE = """
 .aecf-report {font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 0 auto; padding: 0 1rem}
 .aecf-report h1 {font-size: 1.5rem} .aecf-report h2 {font-size: 1.15rem; margin-top: 2rem}
+.aecf-report p {max-width: 46rem; margin: .4rem 0 .8rem; color: #555; font-size: 14px}
 .aecf-report table {border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px}
+.aecf-report table {display: block; overflow-x: auto}
 .aecf-report th, .aecf-report td {padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #e5e5e5}
 .aecf-report th:first-child, .aecf-report td:first-child {text-align: left}
+.aecf-report td:first-child {min-width: 14rem}
 .aecf-report th button {all: unset; cursor: pointer; font-weight: 600}
 .aecf-report th button:focus-visible {outline: 2px solid #0072B2}
 .aecf-report th[aria-sort=ascending] button::after {content: " \\25B2"}
@@ -61,14 +67,18 @@ class RobustnessReport:
     numbers : dict of str to str
         What stands at the top.
     tables : dict of str to dict of str to ndarray
-        Columns of each table: ``"subsets"``, ``"importance"``, ``"monotonicity"``.
+        Columns of each table, by heading.
     displays : dict of str to Display
+        By heading.
+    captions : dict of str to str
+        What stands below a heading; ``"numbers"``: below the numbers.
     """
 
     title: str
     numbers: dict
     tables: dict
     displays: dict = field(repr=False)
+    captions: dict = field(default_factory=dict, repr=False)
 
     def to_html(self, path=None):
         """Write one page that needs no network: pictures embedded, tables sortable.
@@ -99,16 +109,28 @@ class RobustnessReport:
 
     def _repr_html_(self):
         numbers = "".join(f"<div>{html.escape(k)}<b>{html.escape(v)}</b></div>" for k, v in self.numbers.items())
-        tables = "".join(f"<h2>{html.escape(name)}</h2>{_table(columns)}" for name, columns in self.tables.items())
-        pictures = "".join(f"<h2>{html.escape(name)}</h2>{image}" for name, image in self._images.items())
+        tables = "".join(self._section(name, _table(columns)) for name, columns in self.tables.items())
+        pictures = "".join(self._section(name, image) for name, image in self._images.items())
         return (
             f'<style>{_STYLE}</style><div class="aecf-report"><h1>{html.escape(self.title)}</h1>'
-            f'<div class="numbers">{numbers}</div>{pictures}{tables}</div><script>{_SCRIPT}</script>'
+            f'<div class="numbers">{numbers}</div>{self._caption("numbers")}{pictures}{tables}</div>'
+            f"<script>{_SCRIPT}</script>"
         )
+
+    def _section(self, name, content):
+        return f"<h2>{html.escape(name)}</h2>{self._caption(name)}{content}"
+
+    def _caption(self, name):
+        return f"<p>{html.escape(self.captions[name])}</p>" if name in self.captions else ""
 
 
 def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_state=0, modalities=None):
     """Bundle the measures and pictures of robustness to missing and broken modalities.
+
+    Numbers that compare are of the same rows, and every number says of how many. "As observed" is the estimator on all
+    rows as they are. All modalities, the worst subset and the marks in the picture of subsets are of the rows that have
+    all modalities; without such rows, the worst subset is of the rows that have it. The table of sensitivity and
+    specificity hides a modality in all rows; it is there for two classes, of which ``classes_[1]`` is the positive one.
 
     Parameters
     ----------
@@ -116,8 +138,9 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     X : dict, MultimodalData, array-like or DataFrame
         Rows that the estimator was not fitted on.
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
-    scoring : str or None, default=None
-        None is accuracy.
+    scoring : str, callable, list, dict or None, default=None
+        As in `sklearn_aecf.metrics.subset_report`; None is accuracy, of several labels that of the reported ones. Each
+        score is a number and a column, and the first is drawn and shared out among the modalities.
     n_repeats : int, default=3
         Draws a drop rate.
     random_state : int, RandomState instance or None, default=0
@@ -137,78 +160,157 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     >>> X, y = make_multimodal_classification(200, random_state=0)
     >>> report = robustness_report(AECFClassifier(max_epochs=3, random_state=0).fit(X, y), X, y)
     >>> list(report.tables)[2:]
-    ['Confidence without a modality', 'What if a sensor lies']
+    ['At threshold 0.5', 'Confidence without a modality', 'What if a sensor lies']
+    >>> list(report.numbers)[:2]
+    ['rows', 'accuracy, as observed (n=200)']
     """
     from sklearn.utils._optional_dependencies import check_matplotlib_support
 
     check_matplotlib_support("robustness_report")
-    import matplotlib.pyplot as plt
-
     name = type(estimator).__name__
     estimator, X = unwrapped(estimator, X)
-    subsets = subset_report(estimator, X, y, scoring=scoring, modalities=modalities)
-    importance = modality_importance(
-        estimator, X, y, scoring=scoring, method="shapley", random_state=random_state, modalities=modalities
-    )
+    measures = SubsetMeasures(estimator, X, y, scoring, modalities)
+    predictions, y = measures.predictions, measures.y
+    subsets = choose_subsets("all", predictions.names, predictions.present)
+    each, complete = measures.tables(subsets, predictions.rows_with, predictions.complete_rows)
+    (observed,) = measures.tables(subsets[:1], predictions.all_rows)
+    scores = list(measures.scorers) or ["accuracy"]
+    first = {name: measures.scorers[name] for name in scores[:1]} if measures.scorers else None
+    # The same for every part, which computes on its own.
+    given = {"X": X, "y": y, "modalities": predictions.modalities, "random_state": random_state}
+    importance = modality_importance(estimator, scoring=first, method="shapley", **given)
+    several = (predictions.present.sum(axis=1) > 1).any()
+    lying = _lying(estimator, predictions, given) if several else None
+    monotone = monotonicity_report(estimator, X, modalities=predictions.modalities) if several else None
+    numbers = _numbers(scores, observed, each, complete, predictions.present)
+    if monotone is not None:
+        numbers["rows surer with less"] = f"{monotone.violation_rate:.1%} of {monotone.pairs['n_rows'].sum()} removals"
     tables = {
-        "Each subset of modalities": subsets,
-        "Importance of each modality": {
-            "modality": np.array(importance.modality_names),
-            "shapley": importance.importances_mean,
-            "std. error": importance.importances_sem,
-        },
+        "Each subset of modalities": _with_complete(each, complete),
+        "Importance of each modality": _importance_table(importance, predictions.present),
+        "At threshold 0.5": _at_threshold(predictions, y),
+        "Confidence without a modality": monotone and monotone.pairs,
+        "What if a sensor lies": lying,
     }
-    score = "accuracy" if scoring is None else scoring
-    worst = int(np.nanargmin(subsets[score]))
-    numbers = {
-        "rows": str(len(np.asarray(y))),
-        f"{score}, all modalities": f"{subsets[score][0]:.3f}",
-        f"{score}, worst subset ({subsets['subset'][worst]})": f"{subsets[score][worst]:.3f}",
-        "ECE, all modalities": f"{subsets['ece'][0]:.3f}",
-        "ECE, largest": f"{np.nanmax(subsets['ece']):.3f}",
-    }
-    if len(importance.modality_names) > 1:
-        monotone = monotonicity_report(estimator, X, modalities=modalities)
-        tables["Confidence without a modality"] = monotone.pairs
-        numbers["rows surer with less"] = f"{monotone.violation_rate:.1%}"
-        lying = _lying(estimator, X, y, random_state, modalities)
-        if lying is not None:
-            tables["What if a sensor lies"] = lying
-            worst = int(np.nanargmin(lying["lying"]))
-            label = f"accuracy, {lying['modality'][worst]} lying ({lying['kind'][worst]})"
-            numbers[label] = f"{lying['lying'][worst]:.3f} (missing: {lying['missing'][worst]:.3f})"
-    with plt.ioff():
-        displays = _displays(estimator, X, y, scoring, n_repeats, random_state, modalities, subsets, score, importance)
-    return RobustnessReport(f"{name} without some modalities", numbers, tables, displays)
+    if lying is not None:
+        numbers |= _worst_lie(lying)
+    bars = SubsetDisplay(each, list(predictions.names), score=scores[0], complete=complete)
+    displays = _displays(estimator, bars, first, n_repeats, given)
+    words = captions(
+        n_rows=len(y),
+        n_complete=int(complete["n_rows"][0]),
+        score=score_label(scores[0]),
+        positive=predictions.classes[-1] if y.ndim == 1 else None,
+        labels=y.ndim == 2,
+    )
+    tables = {heading: table for heading, table in tables.items() if table is not None}
+    return RobustnessReport(f"{name} without some modalities", numbers, tables, displays, words)
 
 
-def _lying(estimator, X, y, random_state, modalities):
-    """The report on corruption, or None where no modality is made of numbers or no row has two."""
-    names, _ = (form := form_of(X, modalities_of(estimator, X, modalities))).presence()
-    if all(form.values(name).dtype.kind not in "biuf" for name in names):
-        return None
-    report = corruption_report(estimator, X, y, random_state=random_state, modalities=modalities)
-    return None if np.isnan(report["lying"]).all() else report
-
-
-def _displays(estimator, X, y, scoring, n_repeats, random_state, modalities, subsets, score, importance):
+def _displays(estimator, bars, scoring, n_repeats, given):
     import matplotlib.pyplot as plt
 
-    displays = {
-        "Score against drop rate": DropRateDisplay.from_estimator(
-            estimator, X, y, scoring=scoring, n_repeats=n_repeats, random_state=random_state, modalities=modalities
-        ),
-        "Score of each subset": SubsetDisplay(subsets, importance.modality_names, score=score).plot(),
-        "Reliability by number of modalities": ReliabilityDisplay.from_estimator(
-            estimator, X, y, random_state=random_state, modalities=modalities
-        ),
-    }
-    if hasattr(estimator, "gate_weights"):
-        displays["Gate weights"] = GateDisplay.from_estimator(estimator, X, y, modalities=modalities)
-    displays["What the data has"] = MissingnessDisplay.from_data(X, modalities=modalities_of(estimator, X, modalities))
+    X, y, modalities = given["X"], given["y"], given["modalities"]
+    with plt.ioff():
+        displays = {
+            "Score against drop rate": DropRateDisplay.from_estimator(
+                estimator, scoring=scoring, n_repeats=n_repeats, **given
+            ),
+            "Score of each subset": bars.plot(),
+            "Reliability by number of modalities": ReliabilityDisplay.from_estimator(estimator, **given),
+        }
+        if hasattr(estimator, "gate_weights"):
+            displays["Gate weights"] = GateDisplay.from_estimator(estimator, X, y, modalities=modalities)
+        displays["What the data has"] = MissingnessDisplay.from_data(X, modalities=modalities)
     for display in displays.values():
         plt.close(display.figure_)
     return displays
+
+
+def _numbers(scores, observed, each, complete, present):
+    """What stands at the top: each score and the calibration error, as observed, with everything, and at worst."""
+    n_rows, n_complete = len(present), int(complete["n_rows"][0])
+    numbers = {"rows": f"{n_rows} ({n_complete} with all modalities)"}
+    empty = int((~present.any(axis=1)).sum())
+    if empty:
+        numbers["rows without any modality"] = str(empty)
+    compared = complete if n_complete else each
+    for score, title, worst in [
+        *((score, score_label(score), np.nanargmin) for score in scores),
+        ("ece", "ECE", np.nanargmax),
+    ]:
+        numbers[f"{title}, as observed (n={n_rows})"] = _shown(observed[score][0])
+        if n_complete:
+            numbers[f"{title}, all modalities (n={n_complete})"] = _shown(complete[score][0])
+        if len(each["subset"]) > 1 and not np.isnan(compared[score]).all():
+            at = worst(compared[score])
+            rows = f"{'the same ' if n_complete else ''}n={compared['n_rows'][at]}"
+            numbers[f"{title}, worst subset: {compared['subset'][at]} ({rows})"] = _shown(compared[score][at])
+    return numbers
+
+
+def _worst_lie(lying):
+    worst = int(np.nanargmin(lying["lying"]))
+    modality, kind, n_rows = (lying[column][worst] for column in ("modality", "kind", "n_rows"))
+    told = f"{_shown(lying['missing'][worst])} missing, {_shown(lying['genuine'][worst])} genuine"
+    return {f"accuracy, {modality} lying ({kind}, n={n_rows})": f"{_shown(lying['lying'][worst])} ({told})"}
+
+
+def _shown(value):
+    return "not defined" if np.isnan(value) else f"{value:.3f}"
+
+
+def _with_complete(each, complete):
+    """The table of subsets, with what they are worth on the rows that have all, where these are others."""
+    n_complete = complete["n_rows"][0]
+    if n_complete == 0 or (each["n_rows"] == n_complete).all():
+        return each
+    measured = [name for name in each if name not in ("subset", "size", "n_rows", "confidence")]
+    return each | {f"{name}_complete": complete[name] for name in measured}
+
+
+def _importance_table(importance, present):
+    return {
+        "modality": np.array(importance.modality_names),
+        "n_rows": present.sum(axis=0),
+        "shapley": importance.importances_mean,
+        "low": importance.importances_interval[:, 0],
+        "high": importance.importances_interval[:, 1],
+    }
+
+
+def _at_threshold(predictions, y):
+    """Sensitivity and specificity on all rows, as they are and without each modality; None without two classes."""
+    if y.ndim == 2 or len(predictions.classes) != 2:
+        return None
+    n_modalities = len(predictions.names)
+    kept = np.vstack([np.ones(n_modalities, dtype=bool), ~np.eye(n_modalities, dtype=bool)])
+    # Nothing is left without the only one.
+    kept = kept[kept.any(axis=1)]
+    positive = y == predictions.classes[1]
+    called = np.array([probability[:, 1] > 0.5 for probability in predictions.probabilities(kept)])
+    return {
+        "modalities": np.array(["as observed", *(f"without {name}" for name in predictions.names)])[: len(kept)],
+        "n_rows": np.full(len(kept), len(y)),
+        "n_hidden": np.array([0, *predictions.present.sum(axis=0)])[: len(kept)],
+        "n_positive": np.full(len(kept), positive.sum()),
+        "sensitivity": _share(called[:, positive]),
+        "n_negative": np.full(len(kept), (~positive).sum()),
+        "specificity": _share(~called[:, ~positive]),
+    }
+
+
+def _share(chosen):
+    """Share of True in each row, NaN of none."""
+    return chosen.mean(axis=1) if chosen.shape[1] else np.full(len(chosen), np.nan)
+
+
+def _lying(estimator, predictions, given):
+    """The report on corruption, or None where no modality is made of numbers."""
+    if all(predictions.form.values(name).dtype.kind not in "biuf" for name in predictions.names):
+        return None
+    report = corruption_report(estimator, **given)
+    return None if np.isnan(report["lying"]).all() else report
 
 
 def _table(columns):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sklearn_aecf.inspection._style import COLOURS, GREY, as_frame, new_axes, split_axes, tidy
+from sklearn_aecf.inspection._style import COLOURS, GREY, as_frame, new_axes, plain, split_axes, tidy
 from sklearn_aecf.metrics._inside import innermost
-from sklearn_aecf.metrics._subsets import SubsetPredictions, as_matrix
+from sklearn_aecf.metrics._subsets import SubsetPredictions
 
 
 class SensorDisplay:
@@ -82,7 +82,7 @@ class SensorDisplay:
         return cls.from_predictions(
             classifier.modality_reliability(X),
             list(getattr(classifier, "modality_names_", predictions.names)),
-            confidence=predictions.problem.sureness(as_matrix(classifier.predict_proba(X))),
+            confidence=predictions.problem.sureness(predictions.predicted(X)),
             times=times,
             threshold=threshold,
             ax=ax,
@@ -155,13 +155,14 @@ class SensorDisplay:
             cmap=shades, vmin=0, vmax=1, shading="nearest", rasterized=True,
         )  # fmt: skip
         self.ax_.hlines(np.arange(len(names) - 1) + 0.5, times[0], times[-1], color="white", linewidth=3)
-        self.ax_.set_yticks(np.arange(len(names)), names)
+        self.ax_.set_yticks(np.arange(len(names)), [plain(name) for name in names])
         self.ax_.invert_yaxis()
         self.ax_.spines[:].set_visible(False)
         self.ax_.tick_params(length=0)
         for m, share in enumerate(self.failed_share()):
             self.ax_.annotate(
-                f"{share:.0%} failed", (1.01, m), xycoords=("axes fraction", "data"), va="center", fontsize=8,
+                "always missing" if np.isnan(share) else f"{share:.0%} failed",
+                (1.01, m), xycoords=("axes fraction", "data"), va="center", fontsize=8,
                 color=COLOURS[1] if share >= 0.005 else "#555555",
             )  # fmt: skip
         bar = self.figure_.colorbar(mesh, ax=self.ax_, location="top", aspect=50, pad=0.02, fraction=0.06)
@@ -190,15 +191,25 @@ class SensorDisplay:
         return self
 
     def failed_share(self):
-        """Share of the rows with a modality in which its reliability is below the threshold, by modality."""
+        """Share of the rows with a modality in which its reliability is below the threshold, by modality.
+
+        NaN where no row has the modality.
+        """
         there = ~np.isnan(self.reliability)
         failed = np.where(there, self.reliability, np.inf) < self.threshold
-        return failed.sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+        count = there.sum(axis=0)
+        return np.divide(failed.sum(axis=0), count, out=np.full(len(count), np.nan), where=count > 0)
 
     def frame(self):
-        """What is drawn: a DataFrame with a row per row of X, a column per modality, and the confidence."""
+        """What is drawn: a DataFrame with a row per row of X, a column per modality, and the confidence.
+
+        The column of a modality that is called "time" or "confidence" is ``"time (reliability)"``.
+        """
         times = np.arange(len(self.reliability)) if self.times is None else self.times
-        columns = {"time": times} | dict(zip(self.modality_names, self.reliability.T, strict=True))
-        if self.confidence is not None:
-            columns["confidence"] = np.asarray(self.confidence)
-        return as_frame(columns, "SensorDisplay.frame")
+        confidence = {} if self.confidence is None else {"confidence": np.asarray(self.confidence)}
+        columns = {"time": times}
+        for name, values in zip(self.modality_names, self.reliability.T, strict=True):
+            while name in columns or name in confidence:
+                name = f"{name} (reliability)"
+            columns[name] = values
+        return as_frame(columns | confidence, "SensorDisplay.frame")

@@ -19,6 +19,12 @@ def new_axes(caller, ax=None, figsize=(6.4, 4.4)):
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 
+def plain(text):
+    """Text of the user's as it stands: no mathematics between dollars, no legend entry hidden by an underscore."""
+    text = str(text).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 def line_style(index):
     """Colour and dash of the n-th line."""
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index // len(COLOURS) % len(DASHES)]}
@@ -61,7 +67,7 @@ def split_axes(ax, where, share, gap=0.06):
     return ax.figure.add_subplot(grid[1], sharex=ax if below else None)
 
 
-def dot_matrix(ax, subsets, names):
+def dot_matrix(ax, subsets, names, counts=None):
     """Below an axis with one bar a subset: one row a modality, filled dots where the subset has it.
 
     Parameters
@@ -69,6 +75,8 @@ def dot_matrix(ax, subsets, names):
     ax : Axes with bars at 0, 1, ...
     subsets : ndarray of bool, shape (n_subsets, n_modalities)
     names : sequence of str
+    counts : sequence of int, default=None
+        Rows of each bar, written below the dots.
 
     Returns
     -------
@@ -87,11 +95,14 @@ def dot_matrix(ax, subsets, names):
         matrix.scatter(np.full(len(held), x), held, s=size, color="#222222", linewidths=0, zorder=4)
         if len(held) > 1:
             matrix.plot([x, x], [held[0], held[-1]], color="#222222", linewidth=1.2, zorder=3)
-    matrix.set_yticks(rows, list(names))
+    matrix.set_yticks(rows, [plain(name) for name in names])
     matrix.set_ylim(n_modalities - 0.5, -0.5)
     matrix.set_xlim(-0.7, n_subsets - 0.3)
     matrix.tick_params(axis="both", length=0)
-    matrix.tick_params(axis="x", labelbottom=False)
+    matrix.tick_params(axis="x", labelbottom=counts is not None)
+    if counts is not None:
+        matrix.set_xticks(np.arange(n_subsets), [str(count) for count in counts], rotation=90, fontsize=7)
+        matrix.set_xlabel("rows")
     matrix.spines[:].set_visible(False)
     ax.tick_params(axis="x", labelbottom=False, length=0)
     return matrix
@@ -117,4 +128,5 @@ def score_label(scoring, default="accuracy"):
     """Readable name of a scorer."""
     if scoring is None:
         return default
-    return scoring.replace("_", " ") if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+    name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+    return name.replace("_", " ")

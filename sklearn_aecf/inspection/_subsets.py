@@ -2,12 +2,25 @@
 
 import numpy as np
 
-from sklearn_aecf.inspection._style import COLOURS, as_frame, dot_matrix, is_unit_range, new_axes, score_label, tidy
-from sklearn_aecf.metrics import subset_report
+from sklearn_aecf.inspection._style import (
+    COLOURS,
+    as_frame,
+    dot_matrix,
+    is_unit_range,
+    new_axes,
+    plain,
+    score_label,
+    tidy,
+)
+from sklearn_aecf.metrics._reports import SubsetMeasures
+from sklearn_aecf.metrics._subsets import choose_subsets, names_in
 
 
 class SubsetDisplay:
     """Score of every subset of modalities, in the manner of an UpSet plot [1]_.
+
+    A bar is the score on the rows that have the subset; their number stands below. A mark is the score of the same
+    subset on the rows that have all modalities. So marks compare with each other, and bars need not.
 
     Parameters
     ----------
@@ -16,6 +29,8 @@ class SubsetDisplay:
     modality_names : list of str
     score : str, default="accuracy"
         The column that is drawn.
+    complete : dict of str to ndarray, default=None
+        The report on the rows that have all modalities, which is drawn as marks.
 
     Attributes
     ----------
@@ -28,10 +43,11 @@ class SubsetDisplay:
     .. [1] Lex et al., *UpSet: Visualization of Intersecting Sets*, IEEE TVCG 2014.
     """
 
-    def __init__(self, report, modality_names, *, score="accuracy"):
+    def __init__(self, report, modality_names, *, score="accuracy", complete=None):
         self.report = report
         self.modality_names = modality_names
         self.score = score
+        self.complete = complete
 
     @classmethod
     def from_estimator(
@@ -55,8 +71,8 @@ class SubsetDisplay:
         ----------
         estimator, X, y, subsets, max_subsets, modalities, kind, random_state
             As in `sklearn_aecf.metrics.subset_report`: with `kind` what a subset lacks is broken instead of hidden.
-        scoring : str, callable or None, default=None
-            None is accuracy.
+        scoring : str, callable, list, dict or None, default=None
+            None is accuracy. Of several the first is drawn.
         sort : {"size", "score"}, default="size"
         ax : Axes, default=None
 
@@ -64,19 +80,12 @@ class SubsetDisplay:
         -------
         SubsetDisplay
         """
-        report = subset_report(
-            estimator,
-            X,
-            y,
-            scoring=scoring,
-            subsets=subsets,
-            max_subsets=max_subsets,
-            modalities=modalities,
-            kind=kind,
-            random_state=random_state,
-        )
-        score = "accuracy" if scoring is None else scoring if isinstance(scoring, str) else "score"
-        return cls(report, _names_in(report), score=score).plot(ax=ax, sort=sort)
+        measures = SubsetMeasures(estimator, X, y, scoring, modalities, kind=kind, random_state=random_state)
+        predictions = measures.predictions
+        chosen = choose_subsets(subsets, predictions.names, predictions.present, max_subsets)
+        report, complete = measures.tables(chosen, predictions.rows_for(subsets), predictions.complete_rows)
+        score = next(iter(measures.scorers), "accuracy")
+        return cls(report, list(predictions.names), score=score, complete=complete).plot(ax=ax, sort=sort)
 
     @classmethod
     def from_predictions(cls, y_true, predictions, *, sort="size", ax=None):
@@ -86,7 +95,7 @@ class SubsetDisplay:
         ----------
         y_true : array-like of shape (n_rows,)
         predictions : dict of tuple of str to array-like of shape (n_rows,)
-            Predicted classes for each subset of modalities.
+            Predicted classes for each subset of modalities. Of several labels those count that were reported.
         sort : {"size", "score"}, default="size"
         ax : Axes, default=None
 
@@ -95,14 +104,18 @@ class SubsetDisplay:
         SubsetDisplay
         """
         y_true = np.asarray(y_true)
+        y_true = y_true.ravel() if y_true.ndim == 2 and y_true.shape[1] == 1 else y_true
+        counted = np.isin(y_true, (0, 1)) if y_true.ndim == 2 else np.ones(len(y_true), dtype=bool)
         subsets = sorted(predictions, key=lambda subset: -len(subset))
+        names = list(dict.fromkeys(name for subset in subsets for name in subset))
+        right = [np.asarray(predictions[subset]).reshape(y_true.shape) == y_true for subset in subsets]
         report = {
             "subset": np.array([" + ".join(subset) for subset in subsets]),
             "size": np.array([len(subset) for subset in subsets]),
             "n_rows": np.full(len(subsets), len(y_true)),
-            "accuracy": np.array([np.mean(np.asarray(predictions[subset]) == y_true) for subset in subsets]),
+            "accuracy": np.array([each[counted].mean() for each in right]),
         }
-        return cls(report, _names_in(report)).plot(ax=ax, sort=sort)
+        return cls(report, names).plot(ax=ax, sort=sort)
 
     def plot(self, *, ax=None, sort="size"):
         """Draw the bars and the dots.
@@ -116,25 +129,53 @@ class SubsetDisplay:
         score, size = self.report[self.score], self.report["size"]
         order = np.lexsort((-score, -size)) if sort == "size" else np.argsort(-score, kind="stable")
         n_subsets = len(order)
-        self.ax_ = new_axes("SubsetDisplay.plot", ax, figsize=(max(5.0, min(13.0, 2 + 0.18 * n_subsets)), 4.6))
+        self.ax_ = new_axes("SubsetDisplay.plot", ax, figsize=(max(5.0, min(13.0, 2 + 0.18 * n_subsets)), 4.8))
         self.figure_ = self.ax_.figure
-        subsets = np.array([[n in str(s).split(" + ") for n in self.modality_names] for s in self.report["subset"]])
-        sizes = size[order]
-        shades = [COLOURS[0] if s == len(self.modality_names) else COLOURS[5] for s in sizes]
+        names = self.modality_names
+        subsets = self._held()[order]
+        shades = [COLOURS[0] if n == len(names) else COLOURS[5] for n in size[order]]
         self.ax_.bar(np.arange(n_subsets), score[order], color=shades, width=0.7)
-        self.ax_.set_ylabel(score_label(self.score))
+        self.ax_.set_ylabel(plain(score_label(self.score)))
         self.ax_.set_xlim(-0.7, n_subsets - 0.3)
         if is_unit_range(score):
             self.ax_.set_ylim(0, 1)
+        for x in np.flatnonzero(np.isnan(score[order])):
+            self.ax_.annotate(
+                "no score", (x, 0.02), xycoords=("data", "axes fraction"), rotation=90, ha="center", fontsize=7
+            )
+        self._mark_complete(order)
         tidy(self.ax_)
-        self.matrix_ax_ = dot_matrix(self.ax_, subsets[order], self.modality_names)
+        self.matrix_ax_ = dot_matrix(self.ax_, subsets, names, self.report["n_rows"][order])
         return self
 
+    def _held(self):
+        """Which subset has which modality, a row a subset of the report."""
+        held = []
+        for text, size in zip(self.report["subset"].tolist(), self.report["size"].tolist(), strict=True):
+            inside = names_in(text, size, self.modality_names)
+            if inside is None:
+                raise ValueError(
+                    f"The report has the subset {text!r}, which is not made of the modalities "
+                    f"{', '.join(map(repr, self.modality_names))}."
+                )
+            held.append([name in inside for name in self.modality_names])
+        return np.array(held)
+
+    def _mark_complete(self, order):
+        """Mark the scores on the rows that have all modalities, where these are not the rows of the bars."""
+        if self.complete is None or not self._n_complete or (self.report["n_rows"] == self._n_complete).all():
+            return
+        self.ax_.scatter(
+            np.arange(len(order)), self.complete[self.score][order], marker="_", s=70, color="#222222", zorder=3,
+            label=f"on the {self._n_complete} rows that have all",
+        )  # fmt: skip
+        self.ax_.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.1, fontsize=8)
+
+    @property
+    def _n_complete(self):
+        return int(self.complete["n_rows"][0])
+
     def frame(self):
-        """What is drawn: the report as a DataFrame."""
-        return as_frame(self.report, "SubsetDisplay.frame")
-
-
-def _names_in(report):
-    """Modalities in the order of the largest subset, then of their first appearance."""
-    return list(dict.fromkeys(name for subset in report["subset"] for name in str(subset).split(" + ")))
+        """What is drawn: the report as a DataFrame, and the marks as a column ``<score>_complete``."""
+        marks = {} if self.complete is None else {f"{self.score}_complete": self.complete[self.score]}
+        return as_frame({**self.report, **marks}, "SubsetDisplay.frame")

@@ -1,10 +1,15 @@
 """Calibration error: how far confidence is from accuracy, in bins."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.stats import norm as normal
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sklearn_aecf._problem import read_labels
+from sklearn_aecf._rows import row_weights
 
 
 class CalibrationError(float):
@@ -41,6 +46,24 @@ class ReliabilityCurve:
     variance: np.ndarray
 
 
+_CONSTRAINTS = {
+    "n_bins": [Interval(Integral, 1, None, closed="left")],
+    "strategy": [StrOptions({"uniform", "quantile"})],
+    "kind": [StrOptions({"top-label", "classwise", "binary"})],
+}
+
+
+@validate_params(
+    {
+        **_CONSTRAINTS,
+        "norm": [StrOptions({"l1", "l2", "max"})],
+        "debias": ["boolean"],
+        "bootstrap_ci": [Interval(Real, 0, 1, closed="neither"), None],
+        "n_bootstrap": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def expected_calibration_error(
     y_true,
     y_prob,
@@ -113,9 +136,6 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([0, 0, 0, 1, 1, 0], y_prob), 4)
     0.1333
     """
-    _check_choice("strategy", strategy, ("uniform", "quantile"))
-    _check_choice("norm", norm, ("l1", "l2", "max"))
-    _check_choice("kind", kind, ("top-label", "classwise", "binary"))
     if debias and norm == "max":
         raise ValueError("debias is defined for norm='l1' and 'l2'. Got norm='max'.")
     columns = _confidence_columns(y_true, y_prob, kind, labels, sample_weight)
@@ -131,8 +151,6 @@ def expected_calibration_error(
     n_rows = len(columns[0][0])
     result = CalibrationError(error(np.arange(n_rows)))
     if bootstrap_ci is not None:
-        if not 0 < bootstrap_ci < 1:
-            raise ValueError(f"bootstrap_ci must be a level in (0, 1). Got {bootstrap_ci!r}.")
         rng = check_random_state(random_state)
         draws = [error(rng.randint(n_rows, size=n_rows)) for _ in range(n_bootstrap)]
         tail = (1 - bootstrap_ci) / 2
@@ -140,6 +158,7 @@ def expected_calibration_error(
     return result
 
 
+@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def reliability_curve(
     y_true, y_prob, *, n_bins=10, strategy="uniform", kind="top-label", labels=None, sample_weight=None
 ):
@@ -163,20 +182,20 @@ def reliability_curve(
 def _confidence_columns(y_true, y_prob, kind, labels, sample_weight):
     """Confidence, whether right, weight and whether reported: one tuple per column that is binned on its own."""
     probability = check_probabilities(y_prob)
-    truth = np.asarray(y_true)
+    truth = read_labels(y_true)
     if len(truth) != len(probability):
         raise ValueError(f"y_true has {len(truth)} rows but y_prob has {len(probability)}; give one row per sample.")
-    weight = np.ones(len(truth)) if sample_weight is None else column_or_1d(sample_weight).astype(float)
-    if len(weight) != len(truth):
-        raise ValueError(f"sample_weight has {len(weight)} rows but y_true has {len(truth)}.")
-    if truth.ndim == 2 and truth.shape[1] > 1:
+    weight = row_weights(sample_weight, len(truth))
+    if not weight.any():
+        raise ValueError("sample_weight is 0 in every row; give some row a weight.")
+    if truth.ndim == 2:
         if truth.shape != probability.shape:
             raise ValueError(f"y_true has shape {truth.shape} but y_prob has shape {probability.shape}.")
-        truth = truth.astype(float)
-        reported = (truth == 0) | (truth == 1)
+        reported = ~np.isnan(truth)
         return [(probability[:, c], truth[:, c] == 1, weight, reported[:, c]) for c in range(truth.shape[1])]
     everything = np.ones(len(truth), dtype=bool)
-    truth = column_or_1d(truth)
+    if labels is not None and np.ndim(labels) != 1:
+        raise ValueError(f"labels must be a list of classes, in the order of the columns of y_prob. Got {labels!r}.")
     if probability.ndim == 1 or kind == "binary":
         positive, known = _binary_columns(truth, probability, labels)
         return [(positive, truth == known[1], weight, everything)]
@@ -219,6 +238,10 @@ def _class_indices(truth, n_classes, labels):
             )
         labels = found
     labels = np.asarray(labels)
+    if (labels.dtype.kind in "biuf") != (truth.dtype.kind in "biuf"):
+        raise ValueError(
+            f"y_true and labels hold classes of different types, e.g. {truth.tolist()[0]!r} and {labels.tolist()[0]!r}."
+        )
     if len(labels) != n_classes:
         raise ValueError(f"labels has {len(labels)} classes but y_prob has {n_classes} columns.")
     order = np.argsort(labels)
@@ -234,7 +257,15 @@ def _class_indices(truth, n_classes, labels):
 
 def check_probabilities(y_prob):
     """The probabilities as an array, or a sentence on what is wrong with them."""
-    probability = np.asarray(y_prob, dtype=float)
+    try:
+        probability = np.asarray(y_prob)
+        if probability.dtype.kind == "c":
+            raise TypeError
+        probability = probability.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"y_prob must be an array of probabilities, a row a sample. Got {type(y_prob).__name__}."
+        ) from None
     if probability.ndim not in (1, 2) or len(probability) == 0:
         raise ValueError(f"y_prob must be 1-D or 2-D with at least one row. Got shape {probability.shape}.")
     if np.isnan(probability).any():
@@ -289,8 +320,3 @@ def _excess(bins, gap):
     ratio = np.divide(shrunk, deviation, out=np.full_like(shrunk, np.inf), where=deviation > 0)
     folded = 2 * deviation * normal.pdf(ratio) + shrunk * (1 - 2 * normal.cdf(-ratio))
     return folded - shrunk
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r}.")

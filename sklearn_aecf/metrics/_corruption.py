@@ -9,6 +9,7 @@ from sklearn_aecf.compose import corrupt_modalities
 from sklearn_aecf.compose._corrupting import checked_kinds
 from sklearn_aecf.metrics._calibration import expected_calibration_error
 from sklearn_aecf.metrics._reports import checked_targets
+from sklearn_aecf.metrics._scoring import accuracy_of
 from sklearn_aecf.metrics._subsets import SubsetPredictions, as_fitted
 
 
@@ -83,9 +84,9 @@ def corruption_report(estimator, X, y, *, kinds=("noise", "stuck", "spikes"), ra
             )
             lying = predictions.predicted(broken)[usable]
             problem = problem_of(y[usable], predictions.classes)
-            row["genuine"] = problem.accuracy(y[usable], genuine[usable])
-            row["missing"] = problem.accuracy(y[usable], missing[m][usable])
-            row["lying"] = problem.accuracy(y[usable], lying)
+            row["genuine"] = accuracy_of(problem, y[usable], genuine[usable])
+            row["missing"] = accuracy_of(problem, y[usable], missing[m][usable])
+            row["lying"] = accuracy_of(problem, y[usable], lying)
             row["confidence"] = float(problem.sureness(lying).mean())
             row["ece"] = float(expected_calibration_error(y[usable], lying, labels=problem.label_order))
             if judged is not None:

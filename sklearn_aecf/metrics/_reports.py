@@ -1,13 +1,13 @@
 """Reports over subsets of modalities: how good, how calibrated, how monotone."""
 
 import numpy as np
-from sklearn.metrics import check_scoring
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import Bunch
 
 from sklearn_aecf._problem import problem_of
 from sklearn_aecf.metrics._calibration import expected_calibration_error
-from sklearn_aecf.metrics._subsets import FixedPredictions, SubsetPredictions, choose_subsets, subset_name
+from sklearn_aecf.metrics._scoring import accuracy_of, named_scorers, refuse_unreported, score_of
+from sklearn_aecf.metrics._subsets import SubsetPredictions, choose_subsets, quiet_on_hidden, subset_name
 
 
 def subset_report(
@@ -26,7 +26,8 @@ def subset_report(
     """What a classifier is worth on each subset of modalities.
 
     A subset is evaluated on the rows that have all of it, with everything else hidden, or broken; ``"observed"`` takes
-    the rows that have exactly it.
+    the rows that have exactly it. So subsets differ in their rows, whose number is in ``n_rows``. To compare them with
+    each other, give rows that have all modalities.
 
     Parameters
     ----------
@@ -35,8 +36,8 @@ def subset_report(
     X : dict, MultimodalData, array-like or DataFrame
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
     scoring : str, callable, list, dict or None, default=None
-        As in scikit-learn's `cross_validate`; adds a column a score. A callable of your own gets the estimator
-        itself and the hidden rows.
+        As in scikit-learn's `cross_validate`; adds a column a score, ``"score"`` of a callable. A callable of your own
+        gets the estimator itself, the hidden rows and, where given, their weights.
     subsets : {"all", "observed", "single", "leave-one-out"} or list of lists of str, default="all"
     max_subsets : int, default=64
         For ``"all"`` and ``"observed"``.
@@ -59,7 +60,8 @@ def subset_report(
     Raises
     ------
     ValueError
-        If a subset is empty or names an unknown modality.
+        If a subset is empty or names an unknown modality, a score is named as another column, or a score of
+        scikit-learn meets labels that were not reported.
     TypeError
         If the estimator has no ``predict_proba``.
 
@@ -74,49 +76,77 @@ def subset_report(
     >>> report["subset"].tolist()
     ['a + b', 'a', 'b']
     """
-    predictions = SubsetPredictions(estimator, X, modalities, kind, random_state)
-    y = checked_targets(y, predictions)
+    measures = SubsetMeasures(estimator, X, y, scoring, modalities, sample_weight, kind, random_state)
+    predictions = measures.predictions
     chosen = choose_subsets(subsets, predictions.names, predictions.present, max_subsets)
-    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    scorers = _scorers(estimator, scoring)
-    exactly = isinstance(subsets, str) and subsets == "observed"
-    rows = [_row_summary(predictions, s, p, y, weight, scorers, exactly) for s, p in zip(
-        chosen, predictions.probabilities(chosen), strict=True
-    )]  # fmt: skip
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return measures.tables(chosen, predictions.rows_for(subsets))[0]
 
 
-def _row_summary(predictions, subset, probability, y, weight, scorers, exactly):
-    rows = predictions.rows_with(subset)
-    if exactly:
-        rows = rows[(predictions.present[rows] == subset).all(axis=1)]
-    summary = {
-        "subset": subset_name(subset, predictions.names),
-        "size": int(subset.sum()),
-        "n_rows": len(rows),
-        **dict.fromkeys(["accuracy", "ece", "confidence", *scorers], np.nan),
-    }
-    weight = np.ones(len(rows)) if weight is None else weight[rows]
-    if weight.sum() == 0:
+class SubsetMeasures:
+    """Accuracy, calibration and scores of an estimator from subsets of modalities, on rows of choice.
+
+    Parameters
+    ----------
+    estimator, X, y, scoring, modalities, sample_weight, kind, random_state
+        As in `subset_report`.
+    """
+
+    def __init__(self, estimator, X, y, scoring, modalities, sample_weight=None, kind=None, random_state=0):
+        self.predictions = SubsetPredictions(estimator, X, modalities, kind, random_state)
+        self.y = checked_targets(y, self.predictions)
+        self.weight = checked_weight(sample_weight, self.y)
+        self.scorers = named_scorers(estimator, scoring)
+        refuse_unreported(self.scorers, self.y)
+
+    def tables(self, subsets, *rows_of):
+        """Measure subsets.
+
+        Parameters
+        ----------
+        subsets : ndarray of bool, shape (n_subsets, n_modalities)
+        *rows_of : callable
+            From a subset to the rows that it is measured on.
+
+        Returns
+        -------
+        list of dict of str to ndarray
+            A table for each of `rows_of`.
+        """
+        found = [[] for _ in rows_of]
+        for subset, probability in zip(subsets, self.predictions.probabilities(subsets), strict=True):
+            for table, rows in zip(found, rows_of, strict=True):
+                table.append(self._measured(subset, probability, rows(subset)))
+        return [{name: np.array([row[name] for row in table]) for name in table[0]} for table in found]
+
+    def _measured(self, subset, probability, rows):
+        summary = {
+            "subset": subset_name(subset, self.predictions.names),
+            "size": int(subset.sum()),
+            "n_rows": len(rows),
+            **dict.fromkeys(["accuracy", "ece", "confidence", *self.scorers], np.nan),
+        }
+        weight = None if self.weight is None else self.weight[rows]
+        if len(rows) == 0 or (weight is not None and weight.sum() == 0):
+            return summary
+        probability, y = probability[rows], self.y[rows]
+        problem = problem_of(y, self.predictions.classes)
+        error = expected_calibration_error(y, probability, labels=problem.label_order, sample_weight=weight)
+        summary["ece"] = float(error)
+        summary["accuracy"] = accuracy_of(problem, y, probability, weight)
+        summary["confidence"] = float(np.average(problem.sureness(probability), weights=weight))
+        for name, scorer in self.scorers.items():
+            if isinstance(scorer, _BaseScorer):
+                summary[name] = score_of(scorer, problem, y, probability, weight)
+            else:
+                summary[name] = self._asked(scorer, subset, rows, weight)
         return summary
-    probability, y = probability[rows], y[rows]
-    problem = problem_of(y, predictions.classes)
-    error = expected_calibration_error(y, probability, labels=problem.label_order, sample_weight=weight)
-    summary["ece"] = float(error)
-    summary["accuracy"] = problem.accuracy(y, probability, weight)
-    summary["confidence"] = float(np.average(problem.sureness(probability), weights=weight))
-    fixed = FixedPredictions(probability, problem)
-    for name, scorer in scorers.items():
-        if isinstance(scorer, _BaseScorer):
-            try:
-                summary[name] = scorer(fixed, None, y, sample_weight=weight)
-            except ValueError:
-                if problem.has_contrast(y):
-                    raise
-                # The rows have one class, of which many scores cannot say anything: NaN.
-        else:
-            summary[name] = scorer(predictions.estimator, predictions.rows_hidden(subset, rows), y)
-    return summary
+
+    def _asked(self, scorer, subset, rows, weight):
+        """The score of a callable that wants the estimator itself."""
+        weights = {} if weight is None else {"sample_weight": weight}
+        hidden = self.predictions.rows_hidden(subset, rows)
+        with quiet_on_hidden():
+            return scorer(self.predictions.estimator, hidden, self.y[rows], **weights)
 
 
 def monotonicity_report(estimator, X, *, tolerance=0.01, max_pairs=256, modalities=None):
@@ -202,13 +232,11 @@ def checked_targets(y, predictions):
     return y
 
 
-def _scorers(estimator, scoring):
-    if scoring is None:
-        return {}
-    if isinstance(scoring, str):
-        return {scoring: check_scoring(estimator, scoring)}
-    if callable(scoring):
-        return {"score": scoring}
-    if isinstance(scoring, dict):
-        return {name: check_scoring(estimator, scorer) for name, scorer in scoring.items()}
-    return {name: check_scoring(estimator, name) for name in scoring}
+def checked_weight(sample_weight, y):
+    """Weights as floats, one a row, or None."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.shape != (len(y),):
+        raise ValueError(f"sample_weight must have one entry per row ({len(y)}). Got shape {weight.shape}.")
+    return weight

@@ -9,7 +9,8 @@ from sklearn_aecf.compose import corrupt_modalities, drop_modalities
 from sklearn_aecf.compose._corrupting import checked_kinds
 from sklearn_aecf.metrics._calibration import expected_calibration_error
 from sklearn_aecf.metrics._inside import modalities_of
-from sklearn_aecf.metrics._subsets import as_matrix, choose_subsets
+from sklearn_aecf.metrics._scoring import refuse_unreported
+from sklearn_aecf.metrics._subsets import as_matrix, choose_subsets, quiet_on_empty_rows
 
 
 class _HidingScorer:
@@ -27,9 +28,11 @@ class _HidingScorer:
 
     def __call__(self, estimator, X, y, sample_weight=None):
         scorer = check_scoring(estimator, self.scoring)
+        refuse_unreported({str(self.scoring): scorer}, y)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         modalities = modalities_of(estimator, X, self.modalities)
-        return self.combine([scorer(estimator, hidden, y, **weights) for hidden in self.versions(X, modalities)])
+        with quiet_on_empty_rows():
+            return self.combine([scorer(estimator, hidden, y, **weights) for hidden in self.versions(X, modalities)])
 
     def __repr__(self):
         given = {name: value for name, value in vars(self).items() if name != "modalities" or value is not None}

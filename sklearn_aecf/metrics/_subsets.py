@@ -2,9 +2,11 @@
 
 import itertools
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import UndefinedMetricWarning
 
 from sklearn_aecf._data import checked_name, form_of
 from sklearn_aecf._problem import Multiclass, Multilabel
@@ -15,6 +17,49 @@ from sklearn_aecf.metrics._inside import modalities_of, unwrapped
 def subset_name(subset, names):
     """Readable name of a subset: its modalities joined by " + "."""
     return " + ".join(name for name, here in zip(names, subset, strict=True) if here)
+
+
+def names_in(text, size, names):
+    """The modalities that a readable name of a subset is made of, also where these have " + " in them.
+
+    Parameters
+    ----------
+    text : str
+        As from `subset_name`.
+    size : int
+        How many they are.
+    names : sequence of str
+        Modalities that there are, in any order.
+
+    Returns
+    -------
+    list of str, or None
+        None where the text is not made of so many of them.
+    """
+    if size == 1:
+        return [text] if text in names else None
+    for name in names:
+        if text.startswith(f"{name} + "):
+            others = names_in(text.removeprefix(f"{name} + "), size - 1, [other for other in names if other != name])
+            if others is not None:
+                return [name, *others]
+    return None
+
+
+@contextmanager
+def quiet_on_empty_rows():
+    """No word on rows that nothing is left of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*no observed modality.*")
+        yield
+
+
+@contextmanager
+def quiet_on_hidden():
+    """No word on such rows, nor on classes that nothing is predicted as once modalities are hidden."""
+    with quiet_on_empty_rows():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        yield
 
 
 def choose_subsets(subsets, names, present, max_subsets=64):
@@ -125,13 +170,33 @@ class SubsetPredictions:
     @property
     def problem(self):
         """What the estimator predicts, as its own prediction of one row says."""
-        if np.ndim(self.estimator.predict(self.form.rows([0]))) == 2:
+        # A row that has something, or the estimator may warn.
+        row = int(self.present.any(axis=1).argmax())
+        with quiet_on_empty_rows():
+            predicted = self.estimator.predict(self.form.rows([row]))
+        if np.ndim(predicted) == 2:
             return Multilabel(np.arange(len(self.estimator.classes_)))
         return Multiclass(self.estimator.classes_)
 
     def rows_with(self, subset):
         """Rows that have every modality of the subset."""
         return np.flatnonzero(self.present[:, subset].all(axis=1))
+
+    def rows_with_exactly(self, subset):
+        """Rows that have the modalities of the subset and no other."""
+        return np.flatnonzero((self.present == subset).all(axis=1))
+
+    def rows_for(self, subsets):
+        """How a choice of subsets, as in `choose_subsets`, selects the rows that a subset is measured on."""
+        return self.rows_with_exactly if isinstance(subsets, str) and subsets == "observed" else self.rows_with
+
+    def all_rows(self, subset=None):
+        """All rows, whatever the subset."""
+        return np.arange(len(self.present))
+
+    def complete_rows(self, subset=None):
+        """Rows that have all modalities, whatever the subset."""
+        return np.flatnonzero(self.present.all(axis=1))
 
     def hidden(self, subset):
         """X with everything but the subset hidden, or broken."""
@@ -162,8 +227,7 @@ class SubsetPredictions:
 
     def predicted(self, X):
         """Probabilities of a version of X, without a word on rows that nothing is left of."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*no observed modality.*")
+        with quiet_on_empty_rows():
             return as_matrix(self.estimator.predict_proba(X))
 
 

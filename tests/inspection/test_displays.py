@@ -6,7 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import FORMS, fast_classifier, in_form
+from matplotlib.text import Text
 from numpy.testing import assert_allclose
+from sklearn.metrics import f1_score
 
 from sklearn_aecf import MultimodalData
 from sklearn_aecf.compose import corrupt_modalities, drop_modalities, hide
@@ -26,6 +28,29 @@ pytestmark = [
     pytest.mark.usefixtures("closed_figures"),
     pytest.mark.filterwarnings("ignore:.*no observed modality"),
 ]
+
+
+@pytest.fixture(scope="module")
+def labelled(data):
+    """Three labels, some not reported; three rows with no modality."""
+    X, y = data
+    X = MultimodalData({name: np.where(np.arange(150)[:, None] < 3, np.nan, array) for name, array in X.items()})
+    Y = np.eye(3)[y]
+    Y[::4, 0] = -1
+    Y[1::4, 2] = np.nan
+    return fast_classifier().fit(X, Y), X, Y
+
+
+NAMES = ("price $USD_$", "$x^{", r"_a\$b%")
+
+
+@pytest.fixture(scope="module")
+def odd(data):
+    """Modalities and classes with names that matplotlib reads as mathematics or hides."""
+    X, y = data
+    named = MultimodalData(dict(zip(NAMES, X.values(), strict=True)))
+    classes = np.array(["$low_$", "_mid^", "even"])[y]
+    return fast_classifier().fit(named, classes), named, classes
 
 
 class TestDisplays:
@@ -81,7 +106,8 @@ class TestDisplays:
         size = X.present.sum(axis=1)
         assert counts.to_dict() == {k: (size >= k).sum() for k in (1, 2, 3)}
         labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-        assert labels[-1].startswith("1 modality, ECE") and labels[0].startswith("3 modalities, ECE")
+        assert labels[-1].startswith("1 modality (n=150), ECE")
+        assert labels[0].startswith(f"3 modalities (n={(size == 3).sum()}), ECE")
 
     def test_reliability_from_predictions(self, trained, data):
         X, y = data
@@ -154,6 +180,153 @@ class TestDisplays:
             display.frame()
 
 
+class TestSameRows:
+    def test_marks_of_subsets_are_of_the_rows_that_have_all(self, trained, data):
+        X, y = data
+        display = SubsetDisplay.from_estimator(trained, X, y)
+        complete = X.present.all(axis=1)
+        expected = subset_report(trained, X[complete], y[complete])
+        assert_allclose(display.complete["accuracy"], expected["accuracy"])
+        assert display.complete["n_rows"].tolist() == [complete.sum()] * 7
+        assert_allclose(display.frame()["accuracy_complete"], expected["accuracy"])
+        assert sorted(display.ax_.collections[0].get_offsets()[:, 1]) == pytest.approx(sorted(expected["accuracy"]))
+        assert display.ax_.get_legend().get_texts()[0].get_text() == f"on the {complete.sum()} rows that have all"
+        written = [label.get_text() for label in display.matrix_ax_.get_xticklabels()]
+        assert written[0] == str(complete.sum()) and sorted(map(int, written)) == sorted(display.report["n_rows"])
+
+    def test_no_marks_where_the_rows_are_the_same_or_none_has_all(self, trained, data):
+        X, y = data
+        for rows in (X.present.all(axis=1), ~X.present.all(axis=1)):
+            display = SubsetDisplay.from_estimator(trained, X[rows], y[rows])
+            assert display.ax_.get_legend() is None and len(display.ax_.collections) == 0
+        texts = [text.get_text() for text in display.ax_.texts]
+        assert texts == ["no score"] and np.isnan(display.report["accuracy"][0])
+
+    def test_the_first_of_several_scores_is_drawn(self, trained, data):
+        X, y = data
+        scoring = {"loss": "neg_log_loss", "f1": "f1_macro"}
+        display = SubsetDisplay.from_estimator(trained, X, y, scoring=scoring)
+        assert display.ax_.get_ylabel() == "loss" and {"loss", "f1", "loss_complete"} <= set(display.frame())
+        own = SubsetDisplay.from_estimator(trained, X, y, scoring=lambda estimator, X, y: estimator.score(X, y))
+        assert_allclose(own.report["score"], own.report["accuracy"])
+
+    def test_names_with_a_plus_sign_have_their_dots(self, data):
+        X, y = data
+        odd = {"a + b": X["a"], "a": X["b"], "b": X["c"]}
+        display = SubsetDisplay.from_estimator(fast_classifier().fit(odd, y), odd, y)
+        held = display._held()
+        assert held.sum(axis=1).tolist() == display.report["size"].tolist()
+        assert sorted(map(tuple, held.tolist())) == sorted({tuple(row) for row in held.tolist()})
+        turned = SubsetDisplay(display.report, ["b", "a", "a + b"])
+        assert (turned._held() == held[:, ::-1]).all()
+        with pytest.raises(
+            ValueError, match=r"^The report has the subset 'a', which is not made of the modalities 'x', 'y'\.$"
+        ):
+            SubsetDisplay({"subset": np.array(["a"]), "size": np.array([1])}, ["x", "y"])._held()
+
+    def test_drop_rates_take_one_score(self, trained, data):
+        X, y = data
+        options = {"drop_rates": (0, 0.5), "n_repeats": 1}
+        one = DropRateDisplay.from_estimator(trained, X, y, scoring={"my_loss": "neg_log_loss"}, **options)
+        other = DropRateDisplay.from_estimator(trained, X, y, scoring=["neg_log_loss"], **options)
+        assert_allclose(one.scores["AECFClassifier"], other.scores["AECFClassifier"])
+        assert one.ax_.get_ylabel() == "my loss"
+        with pytest.raises(
+            ValueError, match=r"^DropRateDisplay takes one score\. Got 'accuracy', 'f1_macro'; call it once for each\.$"
+        ):
+            DropRateDisplay.from_estimator(trained, X, y, scoring=["accuracy", "f1_macro"])
+
+    def test_drop_rates_from_predictions_use_the_scorer_as_it_is(self, trained, data):
+        X, y = data
+        display = DropRateDisplay.from_predictions(y, {0.0: [trained.predict(X)]}, scoring="f1_macro")
+        assert_allclose(display.scores["classifier"][0, 0], f1_score(y, trained.predict(X), average="macro"))
+        with pytest.raises(
+            ValueError,
+            match=r"^scoring must be a score of predicted classes, such as 'accuracy'\. Got 'roc_auc_ovr'\.$",
+        ):
+            DropRateDisplay.from_predictions(y, {0.0: [trained.predict(X)]}, scoring="roc_auc_ovr")
+
+    def test_a_column_of_labels_and_labels_that_were_not_reported(self, trained, data):
+        X, y = data
+        predictions = {("a", "b", "c"): trained.predict(X)}
+        display = SubsetDisplay.from_predictions(y[:, None], predictions)
+        assert_allclose(display.report["accuracy"], trained.score(X, y))
+        Y = np.array([[1, np.nan], [0, -1], [1, 1]])
+        display = SubsetDisplay.from_predictions(Y, {("a",): np.array([[1, 0], [1, 0], [1, 1]])})
+        assert_allclose(display.report["accuracy"], 3 / 4)
+
+
+class TestSeveralLabels:
+    def test_drop_rate_zero_is_the_accuracy_of_the_report(self, labelled):
+        clf, X, Y = labelled
+        display = DropRateDisplay.from_estimator(clf, X, Y, drop_rates=(0.0, 0.5), n_repeats=1)
+        reported = (Y == 0) | (Y == 1)
+        expected = (clf.predict(X) == Y)[reported].mean()
+        assert_allclose(display.scores["AECFClassifier"][0, 0], expected)
+
+    def test_gate_marks_the_rows_with_each_label(self, labelled):
+        clf, X, Y = labelled
+        summary = gate_summary(clf, X, Y)
+        rows = X.present[:, 0] & (Y[:, 2] == 1)
+        assert_allclose(summary["mean_2"][0], clf.gate_weights(X)[rows, 0].mean())
+        texts = [text.get_text() for text in GateDisplay.from_estimator(clf, X, Y).ax_.get_legend().get_texts()]
+        assert {"label 0", "label 1", "label 2"} <= set(texts)
+
+    @pytest.mark.filterwarnings("error")
+    def test_no_warning_of_rows_that_were_hidden_or_empty(self, labelled):
+        clf, X, Y = labelled
+        ReliabilityDisplay.from_estimator(clf, X, Y)
+        DropRateDisplay.from_estimator(clf, X, Y, keep_one=False, n_repeats=1)
+        SubsetDisplay.from_estimator(clf, X, Y)
+        SensorDisplay.from_estimator(clf, X)
+        GateDisplay.from_estimator(clf, X, Y)
+
+    def test_rows_without_a_reported_label_have_no_line(self, labelled):
+        clf, X, Y = labelled
+        display = ReliabilityDisplay.from_estimator(clf, X, np.where(X.present.all(axis=1)[:, None], np.nan, Y))
+        assert 3 not in display.curves and 2 in display.curves
+
+
+class TestNamesOfTheUser:
+    """What a user has written stands in a picture as it is: "$" starts no formula, "_" hides no legend entry."""
+
+    @pytest.mark.parametrize(
+        "kind", ["drop", "subset", "reliability", "gate", "trust", "missing", "sensor", "training"]
+    )
+    def test_draws(self, odd, kind):
+        clf, X, y = odd
+        display = {
+            "drop": lambda: DropRateDisplay.from_estimator(
+                {"$a_$": clf, "_b$^$": clf}, X, y, n_repeats=1, scoring={"$gain_$": "accuracy"}
+            ),
+            "subset": lambda: SubsetDisplay.from_estimator(clf, X, y, scoring={"$gain_$": "accuracy"}),
+            "reliability": lambda: ReliabilityDisplay.from_estimator(clf, X, y),
+            "gate": lambda: GateDisplay.from_estimator(clf, X, y),
+            "trust": lambda: GateDisplay.from_estimator(clf, X, by="reliability"),
+            "missing": lambda: MissingnessDisplay.from_data(X),
+            "sensor": lambda: SensorDisplay.from_estimator(clf, X),
+            "training": lambda: TrainingDisplay.from_estimator(clf),
+        }[kind]()
+        display.figure_.canvas.draw()
+        texts = display.figure_.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
+        formulas = {text.get_text() for text in texts if text._preprocess_math(text.get_text())[1]}
+        assert all("mathdefault" in text for text in formulas)  # matplotlib's own, of logarithmic axes
+        shown = {text._preprocess_math(text.get_text())[0].strip() for text in texts}
+        if kind in ("subset", "missing", "sensor"):
+            assert set(NAMES) <= shown
+        if kind == "gate":
+            assert {"class $low_$", "class _mid^", "class even"} <= shown
+        if kind == "drop":
+            assert {"$a_$", "_b$^$", "$gain $"} <= shown
+
+    def test_a_class_called_even_is_not_an_even_gate(self, odd):
+        clf, X, y = odd
+        summary = gate_summary(clf, X, y)
+        assert_allclose(summary["mean_even"][0], (1 / X.present.sum(axis=1))[X.present[:, 0]].mean())
+        rows = X.present[:, 0] & (y == "even")
+        assert_allclose(summary["mean_class_even"][0], clf.gate_weights(X)[rows, 0].mean())
+
+
 class TestLyingSensors:
     def test_rates_of_corruption(self, trained, data):
         X, y = data
@@ -203,6 +376,22 @@ class TestLyingSensors:
         assert {"reliable", "unreliable"} <= set(labels)
         with pytest.raises(ValueError, match=r"^by must be 'class' or 'reliability'\. Got 'trust'\.$"):
             GateDisplay.from_estimator(trained, X, by="trust")
+
+    def test_no_column_of_sensors_is_lost(self):
+        names = ["time", "confidence", "time (reliability)", "a"]
+        display = SensorDisplay.from_predictions(
+            np.full((3, 4), 0.5) + np.arange(4) / 10, names, confidence=[0.1, 0.2, 0.3]
+        )
+        frame = display.frame()
+        assert list(frame) == [
+            "time", "time (reliability)", "confidence (reliability)", "time (reliability) (reliability)", "a", "confidence",
+        ]  # fmt: skip
+        assert_allclose(frame.iloc[0], [0, 0.5, 0.6, 0.7, 0.8, 0.1])
+
+    def test_a_sensor_that_is_always_missing_has_not_failed_in_no_row(self):
+        display = SensorDisplay.from_predictions([[0.9, np.nan], [0.1, np.nan]], ["a", "b"])
+        assert_allclose(display.failed_share(), [0.5, np.nan])
+        assert [text.get_text() for text in display.ax_.texts] == ["50% failed", "always missing"]
 
     def test_sensors_from_predictions_and_what_is_refused(self, data):
         reliability = [[0.9, np.nan], [0.1, 1.0]]

@@ -119,11 +119,31 @@ class TestCalibrationError:
             (["a", "b"], np.full((2, 3), 1 / 3), {}, "y_true has 2 classes but y_prob has 3 columns; give labels=, the classes in the order of the columns (an estimator's classes_)."),
             (["a", "q"], np.full((2, 3), 1 / 3), {"labels": ["a", "b", "c"]}, "y_true has class 'q', which is not among the labels ['a', 'b', 'c']."),
             ([0, 2], [0.1, 0.2], {"labels": [0, 1]}, "kind='binary' needs two classes. Got [0, 2]; give labels=, or kind='top-label'."),
-            ([0, 1], [0.1, 0.2], {"norm": "l3"}, "norm must be one of 'l1', 'l2', 'max'. Got 'l3'."),
             ([0, 1], [0.1, 0.2], {"norm": "max", "debias": True}, "debias is defined for norm='l1' and 'l2'. Got norm='max'."),
-            ([0, 1], [0.1, 0.2], {"bootstrap_ci": 95}, "bootstrap_ci must be a level in (0, 1). Got 95."),
+            ([0, 1], [0.1, 0.2], {"n_bins": 0}, "The 'n_bins' parameter of expected_calibration_error must be an int in the range [1, inf). Got 0 instead."),
+            ([0, 1], [0.1, 0.2], {"sample_weight": "balanced"}, "sample_weight must be one number per row of X. Got str; weights of classes go into class_weight."),
+            ([0, 1], [0.1, 0.2], {"labels": "x"}, "labels must be a list of classes, in the order of the columns of y_prob. Got 'x'."),
+            ([0, 1], [[0.1, 0.9], [0.2, 0.8]], {"labels": ["a", "b"]}, "y_true and labels hold classes of different types, e.g. 0 and 'a'."),
+            ([0, 1], "x", {}, "y_prob must be an array of probabilities, a row a sample. Got str."),
+            ([0, 1], [0.1 + 1j, 0.2], {}, "y_prob must be an array of probabilities, a row a sample. Got list."),
+            ([None, "a"], [0.1, 0.2], {}, "Input y contains NaN: 1 of 2 labels are missing (first in row 0); drop those rows from X and y."),
+            (3, [0.1, 0.2], {}, "y must have one label per row. Got 3."),
+            ([[0, 5], [1, 0]], [[0.1, 0.2], [0.1, 0.2]], {}, "A target of several columns must hold 0 and 1 per label, with NaN or -1 where a label was not reported. Got 5; for several outputs of more classes wrap the classifier in MultiOutputClassifier."),
+            ([0, 1], [0.1, 0.2], {"bootstrap_ci": 95}, "The 'bootstrap_ci' parameter of expected_calibration_error must be a float in the range (0.0, 1.0) or None. Got 95 instead."),
         ],
     )  # fmt: skip
     def test_refused(self, y, p, options, message):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             expected_calibration_error(y, p, **options)
+
+    @pytest.mark.parametrize("weight", [[-1, 1, 1, 1], [np.nan, 1, 1, 1], [np.inf, 1, 1, 1]])
+    def test_weights_that_mean_nothing(self, weight):
+        with pytest.raises(ValueError, match="[Nn]egative values|contains NaN|contains infinity"):
+            expected_calibration_error([0, 1, 1, 0], [0.1, 0.2, 0.6, 0.7], sample_weight=weight)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("size", [1e-300, 1e300])
+    def test_only_ratios_of_weights_matter(self, size):
+        y, p, weight = [0, 1, 1, 0], [0.1, 0.2, 0.6, 0.7], np.array([1.0, 2.0, 3.0, 4.0])
+        expected = expected_calibration_error(y, p, sample_weight=weight)
+        assert expected_calibration_error(y, p, sample_weight=weight * size) == pytest.approx(expected)

@@ -11,10 +11,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import make_scorer
 
 from sklearn_aecf import MultimodalData
-from sklearn_aecf.inspection import gate_summary, modality_importance
+from sklearn_aecf.inspection import DropRateDisplay, gate_summary, modality_importance
 from sklearn_aecf.metrics import missing_modality_scorer, monotonicity_report, subset_report
+from sklearn_aecf.metrics._subsets import names_in
 
 
 class _Slow(ClassifierMixin, BaseEstimator):
@@ -119,6 +121,11 @@ class TestSubsetReport:
             ({"subsets": [["aa"]]}, ValueError, "Unknown modality 'aa'; did you mean 'a'? Modalities: 'a', 'b', 'c'."),
             ({"subsets": "some"}, ValueError, "subsets must be 'all', 'observed', 'single', 'leave-one-out' or a list of lists of modalities. Got 'some'."),
             ({"y": np.full(150, 7)}, ValueError, "y has class 7, which AECFClassifier was not fitted with; its classes are [0, 1, 2]."),
+            ({"scoring": []}, ValueError, "scoring is empty; name at least one score."),
+            ({"scoring": 3}, ValueError, "scoring must be a str, callable, list, dict or None. Got 3."),
+            ({"scoring": ["accuracy", len]}, ValueError, f"A list of scores has names of scorers. Got {len!r}; give a dict of names to callables."),
+            ({"scoring": {"ece": "accuracy"}}, ValueError, "A score cannot be called 'ece', as a column of the report is; give it another name."),
+            ({"sample_weight": np.ones((150, 1))}, ValueError, "sample_weight must have one entry per row (150). Got shape (150, 1)."),
             ({"y": np.zeros(3)}, ValueError, "X has 150 rows but y has 3; give one label per row."),
             ({"estimator": RidgeClassifier()}, TypeError, "RidgeClassifier has no predict_proba; give a classifier that predicts probabilities, e.g. wrapped in CalibratedClassifierCV."),
         ],
@@ -127,6 +134,88 @@ class TestSubsetReport:
         arguments = {"estimator": fitted, "X": data[0], "y": data[1], **edit}
         with pytest.raises(error, match=f"^{re.escape(message)}$"):
             subset_report(**arguments)
+
+
+class TestScores:
+    """What scorers say of the rows of a subset, which may lack a class, and whether weights count."""
+
+    def test_weights_reach_callables_and_scorers_without_weights_are_not_given_any(self, fitted, data):
+        X, y = data
+        weight = (np.arange(150) < 50).astype(float)
+
+        def own(estimator, X, y, sample_weight=None):
+            return estimator.score(X, y, sample_weight=sample_weight)
+
+        report = subset_report(fitted, X, y, scoring=own, sample_weight=weight)
+        assert_allclose(report["score"], report["accuracy"])
+        assert_allclose(report["score"], subset_report(fitted, X[:50], y[:50])["accuracy"])
+        unweighted = make_scorer(lambda y, predicted: np.mean(y == predicted))
+        assert_allclose(
+            subset_report(fitted, X, y, scoring=unweighted)["score"], subset_report(fitted, X, y)["accuracy"]
+        )
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("scoring", ["roc_auc_ovr", "roc_auc_ovo", "neg_log_loss"])
+    def test_rows_that_lack_one_of_three_classes_are_nan(self, fitted, data, scoring):
+        X, y = data
+        rows = ~X.present[:, 0] | (y < 2)
+        report = subset_report(fitted, X[rows], y[rows], subsets=[["a"], ["b"]], scoring=scoring)
+        assert np.isnan(report[scoring][0]) and np.isfinite(report[scoring][1])
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("scoring", ["roc_auc", "average_precision"])
+    def test_labels_of_one_value_are_nan_and_not_0(self, data, scoring):
+        X, y = data
+        Y = np.eye(3)[y]
+        clf = fast_classifier().fit(X, Y)
+        Y[X.present[:, 0], 1] = 0
+        report = subset_report(clf, X, Y, subsets=[["a"], ["b"]], scoring=scoring)
+        assert np.isnan(report[scoring][0]) and np.isfinite(report[scoring][1])
+
+    @pytest.mark.filterwarnings("error")
+    def test_rows_whose_labels_were_never_reported_are_nan(self, data):
+        X, y = data
+        Y = np.eye(3)[y]
+        clf = fast_classifier().fit(X, Y)
+        Y[X.present[:, 0]] = np.nan
+        report = subset_report(clf, X, Y, subsets=[["a"], ["b"]])
+        assert np.isnan(report["accuracy"][0]) and np.isfinite(report["accuracy"][1])
+
+    @pytest.mark.parametrize("missing", [np.nan, -1])
+    def test_labels_that_were_not_reported_are_refused_by_scorers_of_scikit_learn(self, data, missing):
+        X, y = data
+        Y = np.eye(3)[y]
+        clf = fast_classifier().fit(X, Y)
+        Y[0, 0] = missing
+        message = (
+            "^y has labels that were not reported, which the score 'f1_macro' cannot skip; give scoring=None for the "
+            "accuracy of those that were, or a callable\\.$"
+        )
+        asked = [
+            lambda: subset_report(clf, X, Y, scoring="f1_macro"),
+            lambda: modality_importance(clf, X, Y, scoring="f1_macro"),
+            lambda: missing_modality_scorer("f1_macro")(clf, X, Y),
+            lambda: DropRateDisplay.from_estimator(clf, X, Y, scoring="f1_macro"),
+        ]
+        for each in asked:
+            with pytest.raises(ValueError, match=message):
+                each()
+        own = subset_report(clf, X, Y, scoring=lambda estimator, X, Y: estimator.score(X, Y))
+        assert np.isfinite(own["score"]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "names", "found"),
+    [
+        ("a + b", 2, ["a", "b", "a + b"], ["a", "b"]),
+        ("a + b", 1, ["a", "b", "a + b"], ["a + b"]),
+        ("a + b + a", 2, ["a", "b", "a + b"], ["a + b", "a"]),
+        ("c + a", 2, ["a", "b", "c"], ["c", "a"]),
+        ("a + d", 2, ["a", "b", "c"], None),
+    ],
+)
+def test_names_are_read_back_from_the_name_of_a_subset(text, size, names, found):
+    assert names_in(text, size, names) == found
 
 
 class TestMonotonicity:
@@ -161,8 +250,8 @@ def test_reports_do_not_depend_on_the_order_of_modalities(trained, data):
     turned = {name: X[name] for name in "cba"}
     expected = by_subset(subset_report(trained, X, y), "accuracy")
     assert by_subset(subset_report(trained, turned, y), "accuracy") == expected
-    one = modality_importance(trained, X, y, scoring="neg_log_loss")
-    other = modality_importance(trained, turned, y, scoring="neg_log_loss")
+    one = modality_importance(trained, X, y, scoring="neg_log_loss", n_bootstrap=0)
+    other = modality_importance(trained, turned, y, scoring="neg_log_loss", n_bootstrap=0)
     assert other.modality_names == ["c", "b", "a"]
     assert_allclose(other.importances_mean[::-1], one.importances_mean)
 
@@ -191,12 +280,12 @@ def test_rows_of_one_class_and_of_no_weight_are_nan(trained, data):
 
 
 @pytest.mark.filterwarnings("ignore:.*no observed modality")
-def test_reports_on_a_frame_that_lacks_columns(data):
+def test_reports_on_a_frame_that_lacks_a_modality(data):
     X, y = data
     names = {name: [f"{name}{i}" for i in range(X[name].shape[1])] for name in X}
     frame = pd.DataFrame(np.asarray(X), columns=[column for group in names.values() for column in group])
     clf = fast_classifier(modalities=names).fit(frame, y)
-    for lacking in (frame.drop(columns="b0"), frame.drop(columns=names["c"])):
-        assert np.isfinite(subset_report(clf, lacking, y)["accuracy"][-2])
-        assert np.isfinite(missing_modality_scorer("accuracy")(clf, lacking, y))
-        gate_summary(clf, lacking)
+    lacking = frame.drop(columns=names["c"])
+    assert np.isfinite(subset_report(clf, lacking, y)["accuracy"][-2])
+    assert np.isfinite(missing_modality_scorer("accuracy")(clf, lacking, y))
+    gate_summary(clf, lacking)
