@@ -14,8 +14,11 @@ from sklearn_aecf._data import (
     checked_name,
     did_you_mean,
     form_of,
+    frame_columns,
     holds_more_than_numbers,
+    is_frame,
     quoted,
+    refuse_twins,
     split_modalities,
     warn_caller,
 )
@@ -281,12 +284,16 @@ class AECFClassifier(
         "monotone_weight": [Interval(Real, 0, 1e6, closed="left")],
         "corruption_rate": [Interval(Real, 0, 1, closed="left")],
         "corruption": [Corruption, None],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, 1e30, closed="neither")],
+        "weight_decay": [Interval(Real, 0, 1e30, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"}), HasMethods("split")],
+        "validation_fraction": [
+            Interval(Real, 0, 1, closed="neither"),
+            StrOptions({"auto"}),
+            HasMethods(["split", "get_n_splits"]),
+        ],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "temperature": [StrOptions({"subset", "global"}), None],
         "scale": [StrOptions({"standard"}), list, None],
@@ -442,7 +449,7 @@ class AECFClassifier(
                 f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
                 f"{len(targets)}. Give one label per row."
             )
-        weight = row_weights(sample_weight, data)
+        weight = row_weights(sample_weight, len(data))
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         usable = usable_rows(data, targets, weight, problem)
         if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
@@ -519,11 +526,11 @@ class AECFClassifier(
             network_params={
                 "n_features": self._inputs.n_features,
                 "n_outputs": self._problem.n_outputs,
-                "embed_dim": self.embed_dim,
-                "hidden_dim": self.hidden_dim,
+                "embed_dim": int(self.embed_dim),
+                "hidden_dim": int(self.hidden_dim),
                 "dropout": self.dropout,
-                "n_members": self.n_members,
-                "encoders": own_encoders(self.encoders or {}, self._inputs, training, self.embed_dim),
+                "n_members": int(self.n_members),
+                "encoders": own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
             },
             objective_params={
                 "n_modalities": len(self._inputs.active),
@@ -536,10 +543,10 @@ class AECFClassifier(
             problem=self._problem,
             validation=None if validation is None else training_rows(self._inputs, validation, device, views),
             batch_size=_batch_size(self.batch_size, len(training)),
-            max_epochs=self.max_epochs,
+            max_epochs=int(self.max_epochs),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            patience=self.n_iter_no_change if self.early_stopping else None,
+            patience=int(self.n_iter_no_change) if self.early_stopping else None,
             # What a temperature mends afterwards is no reason to stop.
             stopping_loss="valid_loss" if self.temperature is None else "valid_refined_loss",
             callbacks=self.callbacks,
@@ -604,7 +611,7 @@ class AECFClassifier(
             self.modalities,
             spec=spec,
             estimator=type(self).__name__,
-            raw=frozenset(self.encoders or ()),
+            raw=frozenset(self.encoders or ()) if spec is None else spec.raw,
             encode=self.categorical_features is not None,
         )
         if reset and not plain:
@@ -619,6 +626,8 @@ class AECFClassifier(
 
     def _validated_table(self, X, reset):
         """X as scikit-learn's own checks leave it, which know numbers only."""
+        if is_frame(X):
+            refuse_twins(frame_columns(X), "X")
         if holds_more_than_numbers(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
@@ -638,9 +647,9 @@ class AECFClassifier(
             prior=self.class_prior_,
             temperature=self.temperature_,
             device=self.net_.device,
-            precision=self.precision,
-            encoder_width=self.hidden_dim * len(self._inputs.active),
-            head_width=self.n_members * self.embed_dim,
+            precision=self.net_.precision,
+            encoder_width=self.net_.module__hidden_dim * len(self._inputs.active),
+            head_width=self.net_.module__n_members * self.net_.module__embed_dim,
         )
 
     def predict_proba(self, X):
@@ -824,6 +833,8 @@ class AECFClassifier(
 def subsets_as_flags(subsets, names):
     """Subsets of modalities, bool of shape (n_subsets, n_modalities), from flags or lists of names."""
     lists = isinstance(subsets, list | tuple) and all(isinstance(subset, list | tuple | set) for subset in subsets)
+    if lists and len(subsets) == 0:
+        raise ValueError("subsets is empty; give at least one.")
     if lists and all(isinstance(name, str) for subset in subsets for name in subset):
         chosen = [{checked_name(name, names) for name in subset} for subset in subsets]
         return np.asarray([[m in subset for m in range(len(names))] for subset in chosen], dtype=bool)
@@ -855,5 +866,5 @@ def _validation_fraction(fraction, n_rows):
 
 def _batch_size(batch_size, n_rows):
     if batch_size != "auto":
-        return batch_size
+        return int(batch_size)
     return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 8)), 5, 7))

@@ -141,10 +141,10 @@ class Multiclass:
             per_class = counts.sum() / (len(counts) * np.maximum(counts, 1e-12))
         else:
             given = _weights_by_name(class_weight, self.classes.tolist(), "class")
-            per_class = np.asarray([given.get(label, 1.0) for label in self.classes.tolist()])
+            per_class = near_one(np.asarray([given.get(label, 1.0) for label in self.classes.tolist()], dtype=float))
             if (per_class > 0).sum() < 2:
                 raise ValueError(f"class_weight must be above 0 for at least 2 classes. Got {class_weight!r}.")
-        typical = max((sample_weight * per_class[targets.encoded]).mean(), 1e-12)
+        typical = (sample_weight * per_class[targets.encoded]).mean() or 1.0
         return lambda targets, sample_weight: (sample_weight * per_class[targets.encoded] / typical, None)
 
     def prior(self, targets, row_weight, label_weight):
@@ -185,10 +185,6 @@ class Multiclass:
     def label_order(self):
         """What `expected_calibration_error` takes as labels."""
         return self.classes
-
-    def has_contrast(self, y):
-        """Whether rows have two classes, without which many scores say nothing."""
-        return len(np.unique(y)) > 1
 
     def accuracy(self, y, probability, weight=None):
         """Weighted share of rows whose class is right."""
@@ -294,15 +290,15 @@ class Multilabel:
             positions = {position: label for position, label in enumerate(self.classes.tolist()) if label != position}
             named = {positions.get(key, key): value for key, value in class_weight.items()}
             named = _weights_by_name(named, self.classes.tolist(), "label")
-            factors *= np.asarray([named.get(label, 1) for label in self.classes.tolist()], dtype=np.float32)
+            factors *= near_one(np.asarray([named.get(label, 1) for label in self.classes.tolist()], dtype=float))
             if not factors.any():
                 raise ValueError(f"class_weight must be above 0 for at least one label. Got {class_weight!r}.")
 
         def entries(targets):
             return targets.reported * np.where(targets.encoded == 1, factors[1], factors[0])
 
-        typical_row = max(sample_weight.mean(), 1e-12)
-        typical_label = max(entries(targets).mean(), 1e-12)
+        typical_row = sample_weight.mean() or 1.0
+        typical_label = entries(targets).mean() or 1.0
         return lambda targets, sample_weight: (sample_weight / typical_row, entries(targets) / typical_label)
 
     def prior(self, targets, row_weight, label_weight):
@@ -346,10 +342,6 @@ class Multilabel:
     def label_order(self):
         """None: y has a column a label."""
         return None
-
-    def has_contrast(self, y):
-        """True: scores of several labels know what to do with one that has a single value."""
-        return True
 
     def accuracy(self, y, probability, weight=None):
         """Weighted share of the reported labels that are right."""
@@ -418,6 +410,29 @@ def read_targets(y):
     return Multilabel.of(table, _label_names(y)) if _has_labels(table) else Multiclass.of(table)
 
 
+def read_labels(y):
+    """y to measure predictions against.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), or of float of shape (n_rows, n_labels) with NaN where a label was not reported
+    """
+    table = as_label_array(y)
+    if _has_labels(table):
+        targets = _labels_of(table)
+        return np.where(targets.reported, targets.encoded, np.nan)
+    labels = _one_column(table)
+    try:
+        np.unique(labels)
+    except TypeError:
+        raise _mixed_types(labels) from None
+    return labels
+
+
 def problem_of(y, classes):
     """The problem of a target and of an estimator's classes, for measuring predictions that anybody made."""
     return Multilabel(np.arange(np.shape(y)[1])) if np.ndim(y) == 2 else Multiclass(np.asarray(classes))
@@ -467,6 +482,11 @@ def _label_names(y):
     return frame_columns(y)
 
 
+def near_one(weights):
+    """Weights of which only ratios matter, the largest brought near 1, without rounding."""
+    return np.ldexp(weights, -np.frexp(weights.max())[1])
+
+
 def _weights_by_name(weights, names, what):
     """Weights of classes or labels, checked; a dict."""
     for name, weight in (weights or {}).items():
@@ -484,6 +504,8 @@ def _has_labels(table):
 
 
 def _one_column(table):
+    if table.ndim == 0:
+        raise ValueError(f"y must have one label per row. Got {table.item()!r}.")
     labels = column_or_1d(table, warn=True)
     _refuse_missing(labels)
     return labels

@@ -8,7 +8,7 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sklearn.utils.validation import _check_sample_weight
 
 from sklearn_aecf._data import CHUNK_ROWS, Modalities, is_missing, warn_caller
-from sklearn_aecf._problem import Targets
+from sklearn_aecf._problem import Targets, near_one
 
 MIN_ROWS = 10
 
@@ -67,20 +67,26 @@ class LabelledRows:
         )
 
 
-def row_weights(sample_weight, data):
+def row_weights(sample_weight, n_rows):
     """Sample weights, checked; only their ratios matter, so the largest is brought near 1, without rounding.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_rows,) or None
-    data : Modalities
+    n_rows : int
 
     Returns
     -------
     ndarray of float64, shape (n_rows,)
     """
-    weight = _check_sample_weight(sample_weight, data.present, dtype=np.float64, ensure_non_negative=True)
-    return np.ldexp(weight, -np.frexp(weight.max())[1])
+    try:
+        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"sample_weight must be one number per row of X. Got {type(sample_weight).__name__}; weights of classes go "
+            "into class_weight."
+        ) from None
+    return near_one(_check_sample_weight(weight, np.empty((n_rows, 1)), dtype=np.float64, ensure_non_negative=True))
 
 
 def usable_rows(data, targets, sample_weight, problem):

@@ -11,6 +11,7 @@ from sklearn_aecf._data._values import (
     did_you_mean,
     frame_columns,
     is_frame,
+    is_missing,
     missing_rows,
     plain,
     quoted,
@@ -76,12 +77,15 @@ class MultimodalData(Mapping):
                 "for a DataFrame use MultimodalData.from_frame(frame, groups)."
             )
         arrays, known = read_mapping(data)
+        _refuse_no_dict(present=present, feature_names=feature_names)
         for name, flags in (present or {}).items():
             _refuse_unknown("present", name, arrays)
             arrays[name] = row_masked(arrays[name], flags, name)
         self._arrays = same_rows(arrays)
         for name, names in (feature_names or {}).items():
             _refuse_unknown("feature_names", name, arrays)
+            if isinstance(names, str) or not hasattr(names, "__len__"):
+                raise TypeError(f"feature_names[{name!r}] must be a list of names, one a feature. Got {names!r}.")
             if len(names) != _width(self._arrays[name]):
                 raise ValueError(
                     f"feature_names[{name!r}] has {len(names)} names, but modality {name!r} has "
@@ -149,9 +153,18 @@ class MultimodalData(Mapping):
             rows, columns = key
             if not (columns is Ellipsis or _is_full_slice(columns)):
                 # Tools that cut columns want an array: there the modalities stand side by side.
-                return np.asarray(self[rows])[:, columns]
+                try:
+                    return np.asarray(self[rows])[:, columns]
+                except (IndexError, TypeError, ValueError) as error:
+                    raise IndexError(f"{columns!r} cannot choose among {self.shape[1]} columns: {error}.") from error
             key = rows
+        if isinstance(key, tuple) and not key:
+            return self._rows(slice(None))
         if isinstance(key, slice):
+            try:
+                key.indices(len(self))
+            except (TypeError, ValueError) as error:
+                raise IndexError(f"{key} cannot choose among {len(self)} rows: {error}.") from error
             return self._rows(key)
         if isinstance(key, int | np.integer):
             return self._rows(self._checked_rows(np.asarray([key])))
@@ -208,6 +221,7 @@ class MultimodalData(Mapping):
                 f"Got axis={axis!r}, out={out!r}, mode={mode!r}."
             )
         indices = np.atleast_1d(indices)
+        indices = indices.astype(np.intp) if indices.size == 0 else indices
         return self[indices] if axis == 0 else self[:, indices]
 
     def copy(self):
@@ -403,7 +417,7 @@ class MultimodalData(Mapping):
         import pandas as pd
 
         labels = [(name, feature) for name in self for feature in self.feature_names(name)]
-        columns = [column for array in self.values() for column in _with_nan(array).reshape(len(self), -1).T]
+        columns = [column for array in self.values() for column in _with_nan(array).reshape(len(self), _width(array)).T]
         index = pd.MultiIndex.from_tuples(labels, names=["modality", "feature"])
         return pd.DataFrame(dict(enumerate(columns))).set_axis(index, axis=1)
 
@@ -445,6 +459,12 @@ def read_mapping(data):
     return arrays, feature_names
 
 
+def _refuse_no_dict(**parameters):
+    for parameter, value in parameters.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise TypeError(f"{parameter} must be a dict by name of the modality. Got {type(value).__name__}.")
+
+
 def _refuse_unknown(parameter, name, arrays):
     if name in arrays and arrays[name] is None:
         raise ValueError(f"{parameter} names modality {name!r}, which is None: no row has it.")
@@ -464,6 +484,8 @@ def _with_nan(array):
     """The values, NaN in masked rows."""
     if not isinstance(array, np.ma.MaskedArray):
         return array
+    if array.dtype.kind not in "biufc":
+        return array.astype(object).filled(None)
     return array.astype(_nan_dtype(array)).filled(np.nan)
 
 
@@ -473,8 +495,19 @@ def _equal_arrays(one, other):
         if not np.array_equal(one_missing, other_missing):
             return False
         one, other = plain(one)[~one_missing], plain(other)[~other_missing]
+    if one.dtype.kind == "O" or other.dtype.kind == "O":
+        return one.shape == other.shape and all(map(_equal_items, one.ravel(), other.ravel()))
     numeric = one.dtype.kind in "fc" and other.dtype.kind in "fc"
     return np.array_equal(one, other, equal_nan=numeric)
+
+
+def _equal_items(one, other):
+    """Whether two objects are equal, or both stand for no value."""
+    if is_missing(one) or is_missing(other):
+        return is_missing(one) and is_missing(other)
+    if np.ndim(one) > 0 or np.ndim(other) > 0:
+        return np.array_equal(one, other)
+    return bool(one == other)
 
 
 def _width(array):

@@ -69,6 +69,8 @@ def resolve_labels(groups, columns):
             resolved[name] = [columns[i] for i in resolve_positions({name: group}, len(columns))[name]]
             continue
         labels = [group] if isinstance(group, str) else list(group)
+        if not labels:
+            raise ValueError(f"modalities[{name!r}] selects no column; give every modality at least one.")
         # A name may have brackets; only what the frame lacks is read as a pattern.
         resolved[name] = [
             hit for label in labels for hit in (_matching(columns, label, name) if _is_pattern(label) else [label])
@@ -98,9 +100,12 @@ def resolve_positions(groups, n_columns):
                 f"{{{name!r}: slice(0, 16)}}, or pass a DataFrame."
             )
         if isinstance(group, slice):
-            if group.stop is not None and group.stop > n_columns:
-                raise ValueError(_outside(name, group.stop - 1, n_columns))
-            positions = np.arange(n_columns)[group]
+            try:
+                if group.stop is not None and group.stop > n_columns:
+                    raise ValueError(_outside(name, group.stop - 1, n_columns))
+                positions = np.arange(n_columns)[group] if group.step != 0 else np.empty(0, dtype=np.intp)
+            except TypeError:
+                raise TypeError(f"modalities[{name!r}] must be a slice of positions. Got {group!r}.") from None
         else:
             positions = np.atleast_1d(np.asarray(group))
             if positions.size == 0:
@@ -132,9 +137,14 @@ def _checked_groups(groups):
             "modalities must be a dict of modality to columns, e.g. {'image': slice(0, 512), 'audio': [512, 513]}. "
             f"Got {groups!r}."
         )
-    for name in groups:
+    for name, group in groups.items():
         if not isinstance(name, str):
             raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
+        plural = not isinstance(group, str | bytes | Mapping) and np.ndim(group) == 1
+        if not (plural or isinstance(group, str | slice | int | np.integer)):
+            raise TypeError(
+                f"modalities[{name!r}] must be a column, a list of columns, a pattern or a slice. Got {group!r}."
+            )
     return groups
 
 

@@ -22,6 +22,8 @@ class InputSpec:
         Names of the features of those modalities of a mapping that came as a DataFrame.
     encodings : dict of str to Encoding
         Of the modalities that hold more than numbers.
+    raw : set of str
+        Modalities with an encoder of their own.
     """
 
     names: tuple = ()
@@ -30,6 +32,7 @@ class InputSpec:
     unused: tuple = ()
     features: dict | None = None
     encodings: dict = field(default_factory=dict)
+    raw: frozenset = frozenset()
 
     @property
     def widths(self):

@@ -84,7 +84,7 @@ def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier
         parts = _matched(parts, spec, estimator)
     else:
         shapes = tuple((0,) if part is None else part.shape[1:] for part in parts.values())
-        spec = replace(found, names=tuple(parts), shapes=shapes)
+        spec = replace(found, names=tuple(parts), shapes=shapes, raw=raw)
     encodings = dict(spec.encodings)
     for name, part in parts.items():
         if part is not None and name not in raw:

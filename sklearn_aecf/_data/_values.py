@@ -91,7 +91,7 @@ def as_array(value, name):
         keep = value.dtype.kind != "f" and is_row_masked(value)
         array = value if keep else unmasked(value, f"Modality {name!r}")
     elif isinstance(value, np.ndarray):
-        array = value
+        array = np.asarray(value) if isinstance(value, np.matrix) else value
     else:
         array = _listed(value, name)
     if array.ndim == 0:

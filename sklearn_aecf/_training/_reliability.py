@@ -144,7 +144,7 @@ class _Sample:
         self.widths = [part.n_values for part in parts]
         self.standardized = [part.standardized for part in parts]
         self.gaps = [
-            torch.cat([_gaps(rows.data.arrays[m], rows.rows) for rows in sources]) if width else None
+            torch.cat([_gaps(rows.data.arrays[m], rows.rows, width) for rows in sources]) if width else None
             for m, width in zip(active, self.widths, strict=True)
         ]
         self.target = torch.cat([torch.from_numpy(rows.chosen_targets.encoded) for rows in sources])
@@ -272,10 +272,10 @@ def _some_rows(labelled, at_most, active):
     return labelled.some(np.sort(order[wanted]))
 
 
-def _gaps(array, rows):
-    """Where rows of a table have gaps."""
-    if array.dtype.kind != "f":
-        return torch.zeros(len(rows), array.shape[1], dtype=torch.bool)
+def _gaps(array, rows, width):
+    """Where rows of a table have gaps; one without features is of a modality that none of them has."""
+    if array.dtype.kind != "f" or array.shape[1] == 0:
+        return torch.zeros(len(rows), width, dtype=torch.bool)
     return torch.from_numpy(np.isnan(array[rows]))
 
 

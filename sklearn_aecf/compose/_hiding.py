@@ -1,5 +1,8 @@
 """Modalities hidden on purpose, to see what a model does without them."""
 
+from collections.abc import Iterable
+from numbers import Real
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -39,7 +42,7 @@ def drop_modalities(X, rate, *, keep_one=True, random_state=None, modalities=Non
     >>> drop_modalities(X, 0.5, random_state=0)["audio"].ravel().tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
-    if not 0 <= rate <= 1:
+    if not isinstance(rate, Real) or not 0 <= rate <= 1:
         raise ValueError(f"rate must be a probability in [0, 1]. Got {rate!r}.")
     rng = check_random_state(random_state)
     form = form_of(X, modalities)
@@ -89,6 +92,9 @@ def hide(X, names, *, modalities=None):
     form = form_of(X, modalities)
     known, present = form.presence()
     keep = np.ones_like(present)
-    for name in [names] if isinstance(names, str) else names:
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, Iterable):
+        raise TypeError(f"names must be a modality or a list of modalities. Got {names!r}.")
+    for name in names:
         keep[:, checked_name(name, known)] = False
     return form.with_presence(keep)

@@ -257,10 +257,19 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
     def _plan(self, names):
         """Output name, inputs and transformer of each, in the order given."""
         if not isinstance(self.transformers, Mapping):
+            if not _is_transformer(self.transformers):
+                raise TypeError(
+                    "transformers must be a dict of modality to transformer, or one transformer. Got "
+                    f"{self.transformers!r}."
+                )
             return [(name, (name,), self.transformers) for name in names]
         plan = []
         for key, value in self.transformers.items():
-            inputs = (key,) if isinstance(key, str) else tuple(key)
+            inputs = key if isinstance(key, tuple) else (key,)
+            if not inputs or not all(isinstance(name, str) for name in inputs):
+                raise TypeError(
+                    f"transformers must be a dict by modality, or by a tuple of modalities. Got key {key!r}."
+                )
             outputs = value.items() if isinstance(value, Mapping) else [(_joined(key), value)]
             plan += [(name, inputs, transformer) for name, transformer in outputs]
         return plan
@@ -320,7 +329,8 @@ def _is(word, transformer):
 
 
 def _is_transformer(value):
-    return _is("passthrough", value) or _is("drop", value) or hasattr(value, "transform")
+    named = _is("passthrough", value) or _is("drop", value)
+    return named or (hasattr(value, "transform") and not isinstance(value, type))
 
 
 @dataclass

@@ -146,7 +146,8 @@ class ValueStatistics(nn.Module):
         square = whitened.square()
         energies = torch.bmm(square, self.bands)
         total = torch.stack(lengths).square()
-        left = (total - energies[..., 3]).clamp(min=0) / (self.left_over + 1e-12)
+        # Where the components are as many as the features, what they leave is rounding.
+        left = torch.where(self.left_over > 0, (total - energies[..., 3]).clamp(min=0) / self.left_over, 0.0)
         mean_square = total / self.width
         nearest = energies[..., 0] * self.kept - 2 * torch.baddbmm(self.level, whitened, self.prototypes).amax(dim=-1)
         plain = energies[..., 4] - 2 * torch.baddbmm(self.plain_level, whitened, self.plain_prototypes).amax(dim=-1)
