@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-all test-oldest lint docs clean
+.PHONY: demo test test-all test-oldest fuzz lint docs clean
 
 # The stamp makes a second run reuse the environment, until the dependencies change.
 .venv/.installed: pyproject.toml constraints.txt
@@ -26,6 +26,10 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest
+
+# Cases drawn at random; FUZZ_SEED=1 draws others.
+fuzz: .venv/.installed
+	FUZZ_CASES=100000 $(BIN)/python -m pytest tests/fuzz
 
 # The lower bounds of pyproject.toml, but for torch: only its pinned build is small.
 .venv-oldest/.installed: pyproject.toml constraints-oldest.txt

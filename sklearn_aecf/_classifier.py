@@ -569,7 +569,7 @@ class AECFClassifier(
         """Multiplications of a row in the embeddings, which decide how many threads a step can use."""
         if self.encoders:
             return np.inf  # of an encoder of the user's nobody knows; they are rarely small
-        return sum(self.hidden_dim * (width + self.embed_dim) for width in self._inputs.n_features)
+        return sum(int(self.hidden_dim) * (width + int(self.embed_dim)) for width in self._inputs.n_features)
 
     def _read_validation(self, validation_set, spec, problem, weight):
         """Rows of a tuple (X, y), read as those of `fit`; each weighs as much as a typical training row."""

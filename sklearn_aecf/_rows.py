@@ -12,6 +12,9 @@ from sklearn_aecf._problem import Targets, near_one
 
 MIN_ROWS = 10
 
+# Of a row, where one that trains has 1 on average.
+MAX_WEIGHT = 1e12
+
 # Draws of groups to hold out, of which the best is taken: groups differ in size.
 N_DRAWS = 20
 
@@ -80,7 +83,9 @@ def row_weights(sample_weight, n_rows):
     ndarray of float64, shape (n_rows,)
     """
     try:
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        if weight is not None:
+            weight = float(weight) if weight.ndim == 0 else weight.astype(np.float64, casting="same_kind")
     except (TypeError, ValueError):
         raise ValueError(
             f"sample_weight must be one number per row of X. Got {type(sample_weight).__name__}; weights of classes go "
@@ -177,7 +182,8 @@ def weighed(training, validation, class_weight, problem):
 
     def with_weights(labelled):
         weight, label_weight = weigh(labelled.chosen_targets, labelled.sample_weight[labelled.rows])
-        return replace(labelled, weight=weight, label_weight=label_weight)
+        # Rows held out may weigh more than any that were learnt from, in float32 too much.
+        return replace(labelled, weight=np.minimum(weight, MAX_WEIGHT), label_weight=label_weight)
 
     return with_weights(training), None if validation is None else with_weights(validation)
 

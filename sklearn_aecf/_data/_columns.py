@@ -120,7 +120,7 @@ def read_table(array, name, labels, *, encoding=None, encode=True):
 
 
 def holds_more_than_numbers(X):
-    """Whether a table has text, dates or arrays in cells.
+    """Whether a table has text, dates, arrays in cells, or other objects.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def holds_more_than_numbers(X):
     if sparse.issparse(X) or hasattr(X, "detach") or X is None or isinstance(X, str | bytes):
         return False
     if is_frame(X):
-        return as_numbers(frame_to_array(X)) is None
+        return frame_to_array(X).dtype.kind == "O"  # perhaps with NA, which scikit-learn cannot read
     try:
         array = np.asarray(X)
     except ValueError:

@@ -156,7 +156,7 @@ class MultimodalData(Mapping):
                 try:
                     return np.asarray(self[rows])[:, columns]
                 except (IndexError, TypeError, ValueError) as error:
-                    raise IndexError(f"{columns!r} cannot choose among {self.shape[1]} columns: {error}.") from error
+                    raise IndexError(f"{columns!r} cannot choose among {self.shape[1]} columns.") from error
             key = rows
         if isinstance(key, tuple) and not key:
             return self._rows(slice(None))
@@ -164,7 +164,7 @@ class MultimodalData(Mapping):
             try:
                 key.indices(len(self))
             except (TypeError, ValueError) as error:
-                raise IndexError(f"{key} cannot choose among {len(self)} rows: {error}.") from error
+                raise IndexError(f"{key} cannot choose among {len(self)} rows.") from error
             return self._rows(key)
         if isinstance(key, int | np.integer):
             return self._rows(self._checked_rows(np.asarray([key])))
@@ -485,7 +485,9 @@ def _with_nan(array):
     if not isinstance(array, np.ma.MaskedArray):
         return array
     if array.dtype.kind not in "biufc":
-        return array.astype(object).filled(None)
+        values = array.data.astype(object)
+        values[array.mask] = None
+        return values
     return array.astype(_nan_dtype(array)).filled(np.nan)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
 
-from sklearn_aecf._data._columns import holds_more_than_numbers
+from sklearn_aecf._data._columns import as_numbers, holds_more_than_numbers
 from sklearn_aecf._data._container import MultimodalData, read_mapping
 from sklearn_aecf._data._groups import (
     as_slice,
@@ -52,6 +52,8 @@ def form_of(X, modalities=None):
     """
     if sparse.issparse(X):
         return ArrayForm(X, modalities)  # a dok_array is a Mapping, too
+    if hasattr(X, "detach"):
+        return ArrayForm(as_array(X, "X"), modalities)
     if isinstance(X, Mapping):
         return MappingForm(X, modalities)
     if not is_frame(X):
@@ -238,7 +240,6 @@ class ArrayForm(_ColumnsForm):
                 f"{type(X).__name__}."
             )
         if not (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf"):
-            X = as_array(X, "X") if hasattr(X, "detach") else X
             dtype = object if holds_more_than_numbers(X) else "numeric"
             X = check_array(X, dtype=dtype, ensure_all_finite=False, ensure_min_samples=0, ensure_min_features=0)
         if modalities is None and spec is not None and len(spec.names) > 1:
@@ -479,12 +480,8 @@ def _with_rows(column, rows, values):
 
 def _as_numbers(array):
     """Objects that are numbers and None as numbers and NaN; anything else as it is."""
-    if array.dtype.kind != "O":
-        return array
-    try:
-        return array.astype(float)
-    except (TypeError, ValueError):
-        return array
+    numbers = as_numbers(array) if array.dtype.kind == "O" else array
+    return array if numbers is None else numbers
 
 
 def _as_kind(values, array):

@@ -75,7 +75,7 @@ def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier
                 f"encoders names modality {name!r}, which X lacks{did_you_mean(name, parts)} "
                 f"Modalities: {quoted(parts)}."
             )
-    masks = {}
+    masks, fitted = {}, spec is not None
     for name, part in parts.items():
         if part is not None:
             parts[name], masks[name] = as_encodable(part, name) if name in raw else (checked_table(part, name), None)
@@ -89,7 +89,7 @@ def split_modalities(X, modalities=None, *, spec=None, estimator="AECFClassifier
     for name, part in parts.items():
         if part is not None and name not in raw:
             parts[name], masks[name], encoding = read_table(
-                part, name, spec.feature_names.get(name), encoding=encodings.get(name), encode=encode
+                part, name, spec.feature_names.get(name), encoding=encodings.get(name), encode=encode and not fitted
             )
             if encoding is not None:
                 encodings[name] = encoding

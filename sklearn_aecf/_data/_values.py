@@ -48,7 +48,7 @@ def frame_to_array(frame):
 
 def as_text(value):
     """A category as text, the same whether it came as an integer or as a whole float."""
-    return str(int(value)) if isinstance(value, float | np.floating) and value == np.trunc(value) else str(value)
+    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
 
 
 def columns_to_array(frame, wanted):

@@ -34,11 +34,14 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._before)
 
     def _note(self, number, frame):
+        # An interrupt may come while this is entered or left: it takes itself away.
+        signal.signal(signal.SIGINT, self._before)
         try:
             self._before(number, frame)
         except KeyboardInterrupt:
             self.came = True
             raise
+        signal.signal(signal.SIGINT, self._note)
 
 
 def fits_repeatedly():

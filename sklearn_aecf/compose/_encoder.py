@@ -16,7 +16,7 @@ from torch import nn
 from sklearn_aecf._data import did_you_mean
 from sklearn_aecf.compose._feature_store import FeatureStore
 from sklearn_aecf.compose._fingerprint import fingerprint
-from sklearn_aecf.compose._frozen import encoder_device, frozen, module_dtype, moved, pool
+from sklearn_aecf.compose._frozen import called, encoder_device, frozen, module_dtype, moved, pool
 from sklearn_aecf.compose._items import ItemReader, optional_import, read_items
 
 CACHE_FORMAT = 1  # counted up when features of the same module would be others
@@ -76,7 +76,8 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         If a file cannot be read, the device is not there, items of a batch differ in shape, the module's output cannot
         be pooled or is not finite, or its width is not that of `fit`.
     TypeError
-        If X holds several modalities, or something that `cache` cannot tell apart.
+        If X holds several modalities, or something that `cache` cannot tell apart, or the module wants floats and gets
+        integers, or tensors and gets a list.
     OSError
         If `cache` cannot be written to.
     ImportError
@@ -94,9 +95,12 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     whatever it is called; with a function as `load`: what that returns, so it opens every item) together with
     everything they depend on: weights and settings of the module, `method`, `load`, `preprocess`, `batched` and
     `pooling`, functions by their code, packages by their version. The weights are read for that once per call, at about
-    3 seconds a gigabyte. Processes may share a folder; nothing is deleted from it.
+    3 seconds a gigabyte. Processes may share a folder. A file in it that was damaged is found out when it is read, and
+    deleted; its items are encoded again.
 
-    Floating input is cast to the dtype of the module's weights; integers stay integers. Features are float32.
+    Floating input is cast to the dtype of the module's weights; integers stay integers, as they may be tokens: have
+    `preprocess` scale images of 8 bits. Features are float32, and do not depend on torch's default dtype, nor on
+    autocast or inference mode around a call.
 
     Examples
     --------
@@ -275,13 +279,8 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _features(self, reader, items, positions, device):
         """Features of one batch, float32 of shape (n_positions, d)."""
         batch = moved(reader.batch([items[i] for i in positions], positions), device, module_dtype(self.module))
-        method = getattr(self.module, self.method)
-        keywords = isinstance(batch, dict)
-        tensor = pool(
-            method(**batch) if keywords else method(batch),
-            self.pooling,
-            batch.get("attention_mask") if keywords else None,
-        )
+        output = called(self.module, self.method, batch)
+        tensor = pool(output, self.pooling, batch.get("attention_mask") if isinstance(batch, dict) else None)
         if tensor.ndim != 2 or len(tensor) != len(positions):
             raise ValueError(
                 f"The module must give one row of features per item, shape ({len(positions)}, d). Got "

@@ -1,7 +1,7 @@
 """A torch module as a fixed function: set to evaluation for a call, its output pooled to one row per item."""
 
 import itertools
-import threading
+import re
 from collections.abc import Mapping
 from contextlib import contextmanager
 
@@ -10,13 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from sklearn_aecf.nn._runtime import choose_device
+from sklearn_aecf.nn._runtime import GENERATOR_LOCK, choose_device, usual_torch
 
 # Where the features are in the output of a Hugging Face model or a sentence-transformers one; the first that is there.
 OUTPUTS = ("image_embeds", "text_embeds", "sentence_embedding", "pooler_output", "last_hidden_state")
-
-# Two encoders may share a module in two threads: the first to finish would switch the other's back to training.
-_ONE_AT_A_TIME = threading.RLock()
 
 
 def encoder_device(module: nn.Module, device: str) -> torch.device:
@@ -25,11 +22,6 @@ def encoder_device(module: nn.Module, device: str) -> torch.device:
     chosen = next(places, None) if device == "auto" else None
     if chosen is None:
         chosen = torch.device(choose_device(device))
-    try:
-        torch.empty(0, device=chosen).cpu()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0]
-        raise ValueError(f"device={device!r} cannot be used here ({reason}); use 'auto' or 'cpu'.") from error
     if chosen.type == "cuda" and chosen.index is None:
         chosen = torch.device("cuda", torch.cuda.current_device())
     return chosen
@@ -41,7 +33,8 @@ def frozen(module: nn.Module, device: torch.device, helpers=()):
 
     Training flags are set and put back one by one, parameters keep their identity, and what the module writes into
     its buffers goes into copies. Nothing of the module is copied but buffers and, to another device, weights. torch's
-    random state is put back, too.
+    random state is put back, too. What the caller has set for all of torch (gradients, inference, precision, default
+    dtype) has no say in it.
 
     Parameters
     ----------
@@ -51,7 +44,10 @@ def frozen(module: nn.Module, device: torch.device, helpers=()):
     helpers : iterable of nn.Module, default=()
         Modules called on the way, which are set to evaluation too, but stay on their device.
     """
-    with _ONE_AT_A_TIME:
+    # Two encoders may share a module in two threads: the first to finish would switch the other's back to training.
+    wide = module_dtype(module) == torch.float64
+    usual = usual_torch(torch.float64 if wide else torch.float32)
+    with GENERATOR_LOCK, usual, torch.autocast("cuda" if device.type == "cuda" else "cpu", enabled=False):
         flags = [(part, part.training) for root in (module, *helpers) for part in root.modules()]
         buffers = [(part, dict(part._buffers)) for part in module.modules()]
         places = {tensor.device for tensor in module.parameters()}
@@ -67,7 +63,6 @@ def frozen(module: nn.Module, device: torch.device, helpers=()):
                 for parameter, data in weights:
                     parameter.data = data.to(device)
             _use_copies(buffers, device if move else None)
-            # Not inference mode: a tensor that the module keeps, such as positions, must be of use in training.
             with torch.random.fork_rng(devices=cuda), torch.no_grad():
                 yield
         finally:
@@ -105,6 +100,37 @@ def moved(value, device: torch.device, dtype: torch.dtype):
     if not isinstance(value, Tensor):
         return value
     return value.to(device, dtype) if value.is_floating_point() else value.to(device)
+
+
+def called(module: nn.Module, method: str, batch):
+    """What a method of a module gives for a batch: a mapping goes to it as keyword arguments, anything else as it is.
+
+    Raises
+    ------
+    TypeError
+        If it fails on integers where it wants floats, or on a list where it wants a tensor.
+    """
+    function = getattr(module, method)
+    if isinstance(batch, Mapping):
+        return function(**batch)
+    try:
+        return function(batch)
+    except (AttributeError, TypeError) as error:
+        if not isinstance(batch, list):
+            raise
+        got, cause = f"a list of {type(batch[0]).__name__}", error
+        remedy = "give preprocess a function that makes tensors of them, such as a torchvision transform."
+    except (RuntimeError, ValueError) as error:
+        integers = isinstance(batch, Tensor) and not batch.is_floating_point()
+        if not integers or not re.search("type|not implemented for", str(error)):
+            raise
+        got, cause = f"a batch of {str(batch.dtype).removeprefix('torch.')}", error
+        remedy = (
+            "integers stay integers, so have preprocess return floats of the scale that the module was trained on, "
+            "such as image.astype('float32') / 255."
+        )
+    reason = str(cause).partition("\n")[0].removesuffix(", but expected one of:")
+    raise TypeError(f"{type(module).__name__}.{method} failed on {got} ({reason}); {remedy}") from cause
 
 
 def pool(output, pooling, present: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -97,9 +98,9 @@ class ItemReader:
         if not self._is_file(item) or callable(self.load):  # which may read a folder, or a second file
             return fingerprint(self._opened(item, position))
         try:
-            with open(item, "rb") as file:
+            with open(_not_a_pipe(item), "rb") as file:
                 return blake2b(file.read(), digest_size=16, person=b"file").digest()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a name with a null byte
             raise self._unreadable(item, position, error) from error
 
     def batch(self, items, positions):
@@ -171,8 +172,15 @@ class ItemReader:
 
 def _image(path):
     image_module = optional_import(_pillow, "Pillow", "open images")
-    with image_module.open(path) as image:
+    with image_module.open(_not_a_pipe(path)) as image:
         return image.copy() if image.mode in DEEP_MODES else image.convert("RGB")
+
+
+def _not_a_pipe(path):
+    """A path, unless reading it would wait until somebody writes."""
+    if Path(path).is_fifo():
+        raise OSError(f"{path} is a pipe")
+    return path
 
 
 def _pillow():

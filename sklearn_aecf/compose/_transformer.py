@@ -414,7 +414,7 @@ def _passed(values, rows):
     of_arrays = values.dtype.kind == "O" and values.ndim == 1 and np.ndim(values[rows][0] if rows.any() else 0) > 0
     if of_arrays or (values.ndim > 1 and np.array_equal(missing_rows(values), ~rows)):
         return values, np.ones(len(values), dtype=bool)
-    return plain(values)[rows].reshape(rows.sum(), -1), rows
+    return plain(values)[rows].reshape(rows.sum(), int(np.prod(values.shape[1:]))), rows
 
 
 def _width(part):

@@ -1,5 +1,6 @@
 """AV-MNIST: a poor picture of a digit and a noisy recording of somebody saying it."""
 
+import gzip
 import io
 import numbers
 import re
@@ -12,7 +13,16 @@ from sklearn.decomposition import PCA
 from sklearn.utils import Bunch
 
 from sklearn_aecf._data import MultimodalData
-from sklearn_aecf.datasets._fetch import DAMAGED, fetch_file, is_one_of, read_npz, resolve_home, save_npz
+from sklearn_aecf.datasets._fetch import (
+    check_arrays,
+    fetch_file,
+    is_file,
+    is_one_of,
+    read_npz,
+    readable,
+    resolve_home,
+    save_npz,
+)
 from sklearn_aecf.datasets._load import _description
 
 _MNIST_URLS = ["https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"]
@@ -38,8 +48,10 @@ _LOWEST_HZ = 50.0
 _RANGE_DB = 80.0
 _CHUNK_CLIPS = 256
 
+_REBUILD = "delete it, so that it is built again."
 _ARRAYS = ["image_pca", "pca_components", "pca_mean", "y", "split", "audio_index"]
 _ARRAYS += ["audio_bank", "bank_speaker", "bank_snr_db", "speaker_names"]
+_CLIP_ARRAYS = ["wave", "offsets", "digit", "speaker", "take", "speaker_names"]
 
 
 def fetch_avmnist(
@@ -126,8 +138,8 @@ def fetch_avmnist(
     _check_options(subset, image, random_state)
     home = resolve_home(data_home)
     path = home / ("avmnist.npz" if random_state == 0 else f"avmnist_{random_state}.npz")
-    if path.exists():
-        stored = read_npz(path, _ARRAYS, "delete it, so that it is built again.")
+    if is_file(path, _REBUILD):
+        stored = read_npz(path, _ARRAYS, _REBUILD)
         _check_stored(path, stored)
     else:
         transfer = {"download_if_missing": download_if_missing, "n_retries": n_retries, "delay": delay}
@@ -167,17 +179,17 @@ def _check_stored(path, stored):
     shapes |= dict.fromkeys(("y", "split", "audio_index"), (n_rows,))
     shapes |= dict.fromkeys(("bank_speaker", "bank_snr_db"), (n_clips,))
     shapes |= {"audio_bank": (n_clips, _N_MELS, _N_FRAMES), "speaker_names": (6,)}
-    for name, expected in shapes.items():
-        if stored[name].shape != expected:
-            raise ValueError(
-                f"{path} should hold {name} of shape {expected}, but it is {stored[name].shape}; delete it, so that "
-                "it is built again."
-            )
-    for name, end in (("split", 3), ("audio_index", n_clips), ("bank_speaker", 6)):
-        if not np.isin(stored[name], np.arange(end)).all():
-            raise ValueError(
-                f"{path} should hold {name} from 0 to {end - 1}, but has others; delete it, so that it is built again."
-            )
+    floats = ["image_pca", "pca_components", "pca_mean", "bank_snr_db"]
+    ends = {"y": 10, "split": 3, "audio_index": n_clips, "bank_speaker": 6, "audio_bank": 256}
+    check_arrays(
+        path,
+        stored,
+        _REBUILD,
+        shapes=shapes,
+        ranges={name: range(end) for name, end in ends.items()},
+        kinds={"speaker_names": "text", **dict.fromkeys(floats, "floats")},
+        finite=floats,
+    )
 
 
 def _modalities(stored, rows, image):
@@ -207,14 +219,18 @@ def _modalities(stored, rows, image):
 def _read_mnist(home, **transfer):
     path = fetch_file(home / "mnist.npz", _MNIST_URLS, sha256=_MNIST_SHA256, **transfer)
     remedy = f"replace it by {_MNIST_URLS[0]}."
-    mnist = read_npz(path, ["x_train", "y_train", "x_test", "y_test"], remedy)
-    found = tuple(mnist[name].shape for name in ("x_train", "y_train", "x_test", "y_test"))
+    names = ["x_train", "y_train", "x_test", "y_test"]
+    mnist = read_npz(path, names, remedy)
+    found = tuple(mnist[name].shape for name in names)
     train, test = _N_IMAGES
     expected = ((train, 28, 28), (train,), (test, 28, 28), (test,))
     if found != expected:
         raise ValueError(f"{path} should hold arrays of shapes {expected}, but they are {found}; {remedy}")
     if not np.isin(np.concatenate([mnist["y_train"], mnist["y_test"]]), np.arange(10)).all():
         raise ValueError(f"{path} should hold labels from 0 to 9, but has others; {remedy}")
+    for name in ("x_train", "x_test"):
+        if mnist[name].dtype != np.uint8:
+            raise ValueError(f"{path} should hold {name} of uint8, but it is {mnist[name].dtype}; {remedy}")
     return mnist
 
 
@@ -222,14 +238,11 @@ def _read_fsdd(home, **transfer):
     """Clips of the spoken digits in the order of digit, speaker and take, wherever they come from."""
     path = home / "fsdd_wav.npz"
     remedy = f"replace it by {_FSDD_URLS[0]}, named {_FSDD_ARCHIVE}."
-    if path.exists():
-        read = _read_arrays
-    else:
-        path, read = fetch_file(home / _FSDD_ARCHIVE, _FSDD_URLS, **transfer), _read_archive
-    try:
-        clips = read(path)
-    except (*DAMAGED, AttributeError, IndexError, TypeError, tarfile.TarError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); {remedy}") from error
+    stored = read_npz(path, _CLIP_ARRAYS, remedy) if is_file(path, remedy) else None
+    if stored is None:
+        path = fetch_file(home / _FSDD_ARCHIVE, _FSDD_URLS, check=_read_archive, **transfer)
+    with readable(path, remedy):
+        clips = _read_archive(path) if stored is None else _divided(**stored)
     speakers = sorted({speaker for _, speaker, _ in clips})
     expected = {(d, s, t) for d in range(10) for s in speakers for t in range(_N_TAKES)}
     if set(clips) != expected or len(speakers) != 6 or not set(_TEST_SPEAKERS) <= set(speakers):
@@ -240,10 +253,7 @@ def _read_fsdd(home, **transfer):
     return dict(sorted(clips.items()))
 
 
-def _read_arrays(path):
-    names = ["wave", "offsets", "digit", "speaker", "take", "speaker_names"]
-    with np.load(path, allow_pickle=False) as stored:
-        wave, offsets, digit, speaker, take, speaker_names = (stored[name] for name in names)
+def _divided(wave, offsets, digit, speaker, take, speaker_names):
     ends = (offsets[0], offsets[-1])
     if ends != (0, len(wave)) or (np.diff(offsets) <= 0).any() or wave.dtype != np.int16 or wave.ndim != 1:
         raise ValueError("offsets do not divide wave, 16-bit samples, into clips")
@@ -253,7 +263,8 @@ def _read_arrays(path):
 
 def _read_archive(path):
     clips = {}
-    with tarfile.open(path, "r:gz") as archive, warnings.catch_warnings():
+    content = io.BytesIO(gzip.decompress(path.read_bytes()))  # to its end, where the checksum is
+    with tarfile.open(fileobj=content) as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks with a comment, which are skipped
         for member in archive:
             found = _FSDD_NAME.search(member.name)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_aecf._data import MultimodalData
-from sklearn_aecf.datasets._fetch import is_one_of, resolve_home
+from sklearn_aecf.datasets._fetch import is_file, is_one_of, resolve_home
 from sklearn_aecf.datasets._load import _description
 
 _BASE_URL = "http://images.cocodataset.org"
@@ -94,35 +94,43 @@ def _annotations(home, kind, edition):
     """The content of a file, and one sentence where it does not hold what is taken from it."""
     path = home / "annotations" / f"{kind}_{edition}.json"
     archive = f"{_BASE_URL}/annotations/annotations_trainval{edition[-4:]}.zip"
+    remedy = f"unpack it again from {archive}."
+    if not is_file(path, remedy):
+        raise OSError(
+            f"{path} does not exist; download {archive} and unpack it in {home}, so that the file lies there."
+        )
     try:
         with path.open(encoding="utf-8") as file:
             content = json.load(file)
-    except FileNotFoundError:
-        raise OSError(
-            f"{path} does not exist; download {archive} and unpack it in {home}, so that the file lies there."
-        ) from None
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as JSON ({error}); unpack it again from {archive}.") from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as JSON ({error}); {remedy}") from error
     try:
         yield content
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(
-            f"{path} is not as MS-COCO publishes it ({reason}); unpack it again from {archive}."
-        ) from error
+        raise ValueError(f"{path} is not as MS-COCO publishes it ({reason}); {remedy}") from error
 
 
 def _images(images):
     """The row of each image, in order of their id, and the names of their files."""
-    files = {image["id"]: str(image["file_name"]) for image in sorted(images, key=lambda image: image["id"])}
-    if len(files) != len(images):
-        raise ValueError("two images have one id")
+    files = {image["id"]: str(image["file_name"]) for image in _by_id(images, "images")}
     return {number: row for row, number in enumerate(files)}, list(files.values())
+
+
+def _by_id(entries, kind):
+    """Entries in order of their id, of which no two may have the same."""
+    numbers = [entry["id"] for entry in entries]
+    others = [number for number in numbers if type(number) is not int or number.bit_length() > 63]
+    if others:
+        raise ValueError(f"an id of {kind} is {others[0]!r}")
+    if len(set(numbers)) != len(numbers):
+        raise ValueError(f"two {kind} have one id")
+    return sorted(entries, key=lambda entry: entry["id"])
 
 
 def _labels(instances, row_of):
     """Which image shows which category, shape (n_images, n_categories), and the categories in order of their id."""
-    categories = sorted(instances["categories"], key=lambda category: category["id"])
+    categories = _by_id(instances["categories"], "categories")
     column_of = {category["id"]: column for column, category in enumerate(categories)}
     target = np.zeros((len(row_of), len(categories)), dtype=np.int64)
     for outlined in instances["annotations"]:

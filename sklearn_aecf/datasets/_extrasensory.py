@@ -11,15 +11,16 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_aecf._data import MultimodalData
-from sklearn_aecf.datasets._fetch import DAMAGED, fetch_file, read_npz, resolve_home
+from sklearn_aecf.datasets._fetch import check_arrays, fetch_file, is_file, read_npz, readable, resolve_home
 from sklearn_aecf.datasets._load import _description
 
 _TABLES = "ExtraSensory.per_uuid_features_labels"
 _TABLES_URLS = [f"http://extrasensory.ucsd.edu/data/primary_data_files/{_TABLES}.zip"]
 _FOLDS_URLS = ["http://extrasensory.ucsd.edu/data/cv5Folds.zip"]
+_REPLACE = f"replace it by the file in {_TABLES_URLS[0]}."
 _SUFFIX = ".features_labels.csv.gz"
 _FOLDS_GLOB = "cv_5_folds/fold_*.txt"
-_FOLD_NAME = re.compile(r"fold_(\d)_test_\w+_uuids\.txt$")
+_FOLD_NAME = re.compile(r"(?:^|/)fold_(\d)_test_\w+_uuids\.txt$")
 
 _PREFIXES = {
     "acc": ("raw_acc",),
@@ -95,12 +96,12 @@ def fetch_extrasensory(data_home=None, *, download_if_missing=True, return_X_y=F
     compact, archive = home / "extrasensory37.npz", home / f"{_TABLES}.zip"
     tables = sorted([*home.glob(f"*{_SUFFIX}"), *home.glob(f"{_TABLES}/*{_SUFFIX}")], key=lambda path: path.name)
     if tables:
-        life = _joined((_uuid(path.name), path, path.read_bytes()) for path in tables)
-    elif compact.exists() and not archive.exists():
+        life = _joined(_separate_tables(tables))
+    elif is_file(compact) and not archive.exists():
         life = _read_compact(compact)
     else:
         transfer = {"n_retries": n_retries, "delay": delay}
-        fetch_file(archive, _TABLES_URLS, download_if_missing=download_if_missing, **transfer)
+        fetch_file(archive, _TABLES_URLS, check=_check_tables, download_if_missing=download_if_missing, **transfer)
         if download_if_missing and not (return_X_y or list(home.glob(_FOLDS_GLOB))):
             _fetch_folds(home, transfer)
         life = _joined(_archived_tables(archive))
@@ -117,7 +118,7 @@ def fetch_extrasensory(data_home=None, *, download_if_missing=True, return_X_y=F
 
 def _fetch_folds(home, transfer):
     try:
-        fetch_file(home / "cv5Folds.zip", _FOLDS_URLS, **transfer)
+        fetch_file(home / "cv5Folds.zip", _FOLDS_URLS, check=_archived_folds, **transfer)
     except OSError as error:
         warnings.warn(f"fold is None, as {error}", stacklevel=3)
 
@@ -126,20 +127,34 @@ def _uuid(name):
     return Path(name).name.removesuffix(_SUFFIX)
 
 
+def _separate_tables(paths):
+    """Identifier, place and compressed bytes of each user."""
+    for path in paths:
+        is_file(path, _REPLACE)
+        with readable(path, _REPLACE):
+            compressed = path.read_bytes()
+        yield _uuid(path.name), path, compressed
+
+
 def _archived_tables(path):
-    """Identifier, place and compressed bytes of each user in the archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if name.endswith(_SUFFIX):
-                    yield _uuid(name), f"{path}/{name}", archive.read(name)
-    except DAMAGED as error:
-        raise ValueError(f"{path} cannot be read ({error}); replace it by {_TABLES_URLS[0]}.") from error
+    """The same from the archive."""
+    with readable(path, f"replace it by {_TABLES_URLS[0]}."), zipfile.ZipFile(path) as archive:
+        for name in sorted(archive.namelist()):
+            content = archive.read(name)  # also where a damaged name hides a table, which is an error then
+            if name.endswith(_SUFFIX):
+                yield _uuid(name), f"{path}/{name}", content
+
+
+def _check_tables(path):
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+        if damaged or not any(name.endswith(_SUFFIX) for name in archive.namelist()):
+            raise ValueError(f"{damaged} is damaged" if damaged else f"it holds no file named <uuid>{_SUFFIX}")
 
 
 def _joined(tables):
     """One Bunch from the tables of all users."""
-    columns, first, positions, parts, uuids = None, None, {}, [], []
+    columns, first, positions, parts, places = None, None, {}, [], {}
     for uuid, place, compressed in tables:
         header, values = _parsed(place, compressed)
         if columns is None:
@@ -148,7 +163,10 @@ def _joined(tables):
             raise ValueError(
                 f"{place} has other columns than {first}; put files of one release together, from {_TABLES_URLS[0]}."
             )
-        uuids.append(uuid)
+        if uuid in places:
+            raise ValueError(f"User {uuid} is in {places[uuid]} and in {place}; move one of them away.")
+        places[uuid] = place
+        _check_values(place, values[:, columns.index("timestamp")], values[:, positions["label"]])
         stamps = values[:, columns.index("timestamp")].astype(np.int64)
         parts.append((stamps, {name: values[:, where].astype(np.float32) for name, where in positions.items()}))
     if not parts:
@@ -163,27 +181,32 @@ def _joined(tables):
         target=target,
         label_names=np.array([columns[i].removeprefix("label:") for i in positions["label"]]),
         groups=np.repeat(np.arange(len(parts)), [len(stamps) for stamps, _ in parts]),
-        group_names=np.array(uuids),
+        group_names=np.array([*places]),
         timestamp=np.concatenate([stamps for stamps, _ in parts]),
     )
 
 
 def _parsed(place, compressed):
     """Names of the columns, and the values, shape (rows, columns), with NaN where a field is empty."""
-    remedy = f"replace it by the file in {_TABLES_URLS[0]}."
-    try:
+    with readable(place, _REPLACE):
         header, _, body = gzip.decompress(compressed).decode("ascii").partition("\n")
-        body = re.sub(r",(?=,|\r?\n|\Z)", ",nan", body)
+        body = re.sub(r",(?=,|\r?\n|\Z)", ",nan", body.strip("\r\n"))
         columns = header.strip().split(",")
         values = np.loadtxt(io.StringIO(body), delimiter=",", ndmin=2) if body else np.empty((0, len(columns)))
-    except DAMAGED as error:
-        raise ValueError(f"{place} cannot be read ({error}); {remedy}") from error
     if "timestamp" not in columns or values.shape[1] != len(columns):
         raise ValueError(
             f"{place} should have a column timestamp and rows of {len(columns)} values, one per name in the "
-            f"first line, but its rows have {values.shape[1]} and the names begin with {columns[0]!r}; {remedy}"
+            f"first line, but its rows have {values.shape[1]} and the names begin with {columns[0]!r}; {_REPLACE}"
         )
     return columns, values
+
+
+def _check_values(place, stamps, labels):
+    if not np.isfinite(stamps).all():
+        raise ValueError(f"{place} has rows without a timestamp; {_REPLACE}")
+    others = labels[~(np.isnan(labels) | np.isin(labels, [0, 1]))]
+    if others.size:
+        raise ValueError(f"{place} should hold labels that are 0, 1 or nan, but has {others[0]}; {_REPLACE}")
 
 
 def _positions(columns, place):
@@ -200,6 +223,9 @@ def _positions(columns, place):
                 f"Column {column!r} of {place} belongs to no sensor; names should begin with 'label', {known}."
             )
         positions[modality_of.get(prefix, "label")].append(i)
+    twins = [column for i, column in enumerate(columns) if column in columns[:i]]
+    if twins:
+        raise ValueError(f"{place} has two columns {twins[0]!r}; use the file in {_TABLES_URLS[0]}.")
     lacking = [name for name, where in positions.items() if not where]
     if lacking:
         raise ValueError(f"{place} has no column of {lacking[0]!r}; use the file in {_TABLES_URLS[0]}.")
@@ -208,23 +234,42 @@ def _positions(columns, place):
 
 def _official_folds(home):
     """The fold in which each user is tested, empty without the folds' files."""
-    archive = home / "cv5Folds.zip"
-    texts = {path.name: path.read_text("ascii") for path in home.glob(_FOLDS_GLOB)}
-    if not texts and archive.exists():
-        try:
-            with zipfile.ZipFile(archive) as folds:
-                texts = {name: folds.read(name).decode("ascii") for name in folds.namelist() if _FOLD_NAME.search(name)}
-        except DAMAGED as error:
-            raise ValueError(f"{archive} cannot be read ({error}); replace it by {_FOLDS_URLS[0]}.") from error
-    found = ((_FOLD_NAME.search(name), text) for name, text in texts.items())
-    return {uuid: int(name[1]) for name, text in found if name for uuid in text.split()}
+    archive, remedy = home / "cv5Folds.zip", f"replace it by {_FOLDS_URLS[0]}."
+    folds = {}
+    for path in home.glob(_FOLDS_GLOB):
+        is_file(path, remedy)
+        with readable(path, remedy):
+            folds |= _fold(path.name, path.read_bytes())
+    if not folds and is_file(archive, remedy):
+        with readable(archive, remedy):
+            folds = _archived_folds(archive)
+    return folds
+
+
+def _archived_folds(path):
+    with zipfile.ZipFile(path) as archive:
+        folds = [_fold(name, archive.read(name)) for name in archive.namelist()]
+    if not any(folds):
+        raise ValueError("it holds no file named fold_<number>_test_<phone>_uuids.txt")
+    return {uuid: fold for users in folds for uuid, fold in users.items()}
+
+
+def _fold(name, content):
+    """The fold of each user that a file lists, if it lists those that a fold tests."""
+    found = _FOLD_NAME.search(name)
+    users = content.decode("ascii").split() if found else []
+    if any(not re.fullmatch(r"[\w-]+", uuid) for uuid in users):
+        raise ValueError(f"{Path(name).name} is no list of users")
+    return {uuid: int(found[1]) for uuid in users}
 
 
 def _read_compact(path):
     """The same from one file, in which -1 means not reported."""
     names = [f"{kind}_{name}" for kind in ("X", "names") for name in _PREFIXES]
     names += ["Y", "label_names", "user", "user_uuid", "official_fold", "timestamp"]
-    stored = read_npz(path, names, f"remove it, to use the tables from {_TABLES_URLS[0]}.")
+    remedy = f"remove it, to use the tables from {_TABLES_URLS[0]}."
+    stored = read_npz(path, names, remedy)
+    _check_compact(path, stored, remedy)
     data = MultimodalData(
         {name: stored[f"X_{name}"].astype(np.float32) for name in _PREFIXES},
         feature_names={name: stored[f"names_{name}"] for name in _PREFIXES},
@@ -241,3 +286,14 @@ def _read_compact(path):
         fold=stored["official_fold"].astype(np.int64)[groups],
         timestamp=stored["timestamp"].astype(np.int64),
     )
+
+
+def _check_compact(path, stored, remedy):
+    n_rows, n_users = stored["user"].size, stored["user_uuid"].size
+    names = ["label_names", "user_uuid", *(f"names_{name}" for name in _PREFIXES)]
+    shapes = {name: (stored[name].size,) for name in ("user", *names)}
+    shapes |= {f"X_{name}": (n_rows, stored[f"names_{name}"].size) for name in _PREFIXES}
+    shapes |= {"Y": (n_rows, stored["label_names"].size), "timestamp": (n_rows,), "official_fold": (n_users,)}
+    ranges = {"Y": range(-1, 2), "user": range(n_users), "official_fold": range(-1, 5), "timestamp": range(1 << 40)}
+    kinds = dict.fromkeys(names, "text") | {f"X_{name}": "floats" for name in _PREFIXES}
+    check_arrays(path, stored, remedy, shapes=shapes, ranges=ranges, kinds=kinds)

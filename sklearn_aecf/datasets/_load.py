@@ -1,5 +1,7 @@
 """Data sets that come with the package."""
 
+import hashlib
+import io
 from importlib.resources import files
 
 import numpy as np
@@ -7,8 +9,24 @@ from sklearn.utils import Bunch
 
 from sklearn_aecf._data import MultimodalData
 
+_SHA256 = {
+    "handwritten.npz": "3423432665013849c517b07c7a673b612385667493544af4927ef8a6b31d9511",
+    "heart_disease.npz": "8f009f745fcdc9fb005e25b1159506b56ac9ae2724d2e0eda8ef6682c288ecf9",
+}
 
-def load_heart_disease(*, return_X_y=False):
+
+# Names of the codes in the source, in the order of the codes.
+_HEART_CATEGORIES = {
+    "sex": {0: "female", 1: "male"},
+    "cp": {1: "typical angina", 2: "atypical angina", 3: "non-anginal pain", 4: "asymptomatic"},
+    "restecg": {0: "normal", 1: "ST-T abnormality", 2: "hypertrophy"},
+    "slope": {1: "upsloping", 2: "flat", 3: "downsloping"},
+    "thal": {3: "normal", 6: "fixed defect", 7: "reversible defect"},
+}
+_HEART_BOOLEANS = ("fbs", "exang")
+
+
+def load_heart_disease(*, return_X_y=False, as_frame=False):
     """Load 920 patients of four hospitals, with six blocks of tests of which many are missing.
 
     Fluoroscopy was done in 99 % of the patients of Cleveland and in 1 to 4 % elsewhere, the thallium test in 99 %,
@@ -18,6 +36,9 @@ def load_heart_disease(*, return_X_y=False):
     ----------
     return_X_y : bool, default=False
         Return ``(data, target)`` only.
+    as_frame : bool, default=False
+        The data as a pandas DataFrame with a column a feature, as a clinic has it: categories, booleans and numbers.
+        ``feature_names`` then says which columns make up a modality: ``AECFClassifier(modalities=...)``.
 
     Returns
     -------
@@ -40,7 +61,8 @@ def load_heart_disease(*, return_X_y=False):
     ((920, 13), [1.0, 1.0, 1.0, 0.94, 0.34, 0.47])
     """
     stored = _stored("heart_disease.npz")
-    data = _modalities(stored)
+    modalities = _modalities(stored)
+    data = _heart_frame(modalities) if as_frame else modalities
     target = stored["y"].astype(np.int64)
     if return_X_y:
         return data, target
@@ -51,7 +73,7 @@ def load_heart_disease(*, return_X_y=False):
         grade=stored["y_num"].astype(np.int64),
         groups=stored["site"].astype(np.int64),
         group_names=stored["site_names"],
-        feature_names={name: data.feature_names(name) for name in data},
+        feature_names={name: modalities.feature_names(name) for name in modalities},
         DESCR=_description("heart_disease.rst"),
     )
 
@@ -97,8 +119,21 @@ def load_handwritten(*, return_X_y=False):
     )
 
 
+def _heart_frame(modalities):
+    import pandas as pd
+
+    frame = modalities.to_frame().droplevel("modality", axis=1).rename_axis(columns=None)
+    for column, names in _HEART_CATEGORIES.items():
+        frame[column] = pd.Categorical(frame[column].map(names), categories=list(names.values()))
+    return frame.astype(dict.fromkeys(_HEART_BOOLEANS, "boolean"))
+
+
 def _stored(name):
-    with (files(__package__) / "data" / name).open("rb") as file, np.load(file) as stored:
+    path = files(__package__) / "data" / name
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != _SHA256[name]:
+        raise ValueError(f"{path} is not the file that comes with sklearn-aecf; install the package again.")
+    with np.load(io.BytesIO(content)) as stored:
         return {key: stored[key] for key in stored.files}
 
 

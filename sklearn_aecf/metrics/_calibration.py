@@ -194,7 +194,7 @@ def _confidence_columns(y_true, y_prob, kind, labels, sample_weight):
         reported = ~np.isnan(truth)
         return [(probability[:, c], truth[:, c] == 1, weight, reported[:, c]) for c in range(truth.shape[1])]
     everything = np.ones(len(truth), dtype=bool)
-    if labels is not None and np.ndim(labels) != 1:
+    if labels is not None and not _is_flat(labels):
         raise ValueError(f"labels must be a list of classes, in the order of the columns of y_prob. Got {labels!r}.")
     if probability.ndim == 1 or kind == "binary":
         positive, known = _binary_columns(truth, probability, labels)
@@ -209,6 +209,13 @@ def _confidence_columns(y_true, y_prob, kind, labels, sample_weight):
     if kind == "top-label":
         return [(probability.max(axis=1), probability.argmax(axis=1) == indices, weight, everything)]
     return [(probability[:, c], indices == c, weight, everything) for c in range(probability.shape[1])]
+
+
+def _is_flat(labels):
+    try:
+        return np.ndim(labels) == 1
+    except ValueError:
+        return False  # of different lengths
 
 
 def _binary_columns(truth, probability, labels):
@@ -279,6 +286,7 @@ def check_probabilities(y_prob):
 
 
 def _bins(confidence, correct, weight, n_bins, strategy):
+    n_bins = int(n_bins)
     if strategy == "uniform":
         edges = np.linspace(0, 1, n_bins + 1)
     else:
@@ -296,7 +304,10 @@ def _bins(confidence, correct, weight, n_bins, strategy):
     # Halfway between what was predicted and what came: neither alone is right, and accuracies of 0 or 1 in a bin of
     # few rows would claim certainty.
     typical = (accuracy + expected) / 2
-    effective = total**2 / np.bincount(index, weights=weight**2, minlength=n_bins)[filled]
+    share = np.divide(
+        weight, np.bincount(index, weights=weight, minlength=n_bins)[index], where=weight > 0, out=0 * weight
+    )
+    effective = 1 / np.bincount(index, weights=share**2, minlength=n_bins)[filled]
     return ReliabilityCurve(expected, accuracy, total / total.sum(), count, typical * (1 - typical) / effective)
 
 

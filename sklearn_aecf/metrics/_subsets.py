@@ -161,6 +161,8 @@ class SubsetPredictions:
         self.modalities = modalities_of(self.estimator, self.X, modalities)
         self.form = form_of(self.X, self.modalities)
         self.names, self.present = self.form.presence()
+        if len(self.present) == 0:
+            raise ValueError("X has 0 rows; at least one is needed.")
         self.kind, self.random_state = kind, random_state
 
     @property

@@ -97,17 +97,17 @@ def seeded(seed: int, device: str):
 
 
 @contextmanager
-def usual_torch():
-    """float32 unless something else is asked for, and gradients: whatever the caller has set for the process."""
-    dtype = torch.get_default_dtype()
-    if dtype != torch.float32:
-        torch.set_default_dtype(torch.float32)
+def usual_torch(dtype: torch.dtype = torch.float32):
+    """A default dtype, and gradients: whatever the caller has set for the process."""
+    before = torch.get_default_dtype()
+    if before != dtype:
+        torch.set_default_dtype(dtype)
     try:
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
-        if dtype != torch.float32:
-            torch.set_default_dtype(dtype)
+        if before != dtype:
+            torch.set_default_dtype(before)
 
 
 @contextmanager

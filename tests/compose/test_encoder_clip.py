@@ -77,5 +77,5 @@ class TestClip:
         assert (fingerprint(clip), fingerprint(tokens)) == before
         assert fingerprint(pickle.loads(pickle.dumps((clip, tokens)))) == fingerprint((clip, tokens))
         assert_allclose(encoder.transform(texts[::-1]), first[::-1])
-        assert len(list(tmp_path.rglob("*.npz"))) == 1
+        assert len(list(tmp_path.rglob("*.features"))) == 1
         assert fingerprint(partial(tokens, max_length=4)) != before[1]

@@ -1,5 +1,8 @@
 """A frozen encoder leaves its module as it was: weights, flags, gradients and random states."""
 
+import threading
+from contextlib import nullcontext
+
 import joblib
 import numpy as np
 import pytest
@@ -11,8 +14,82 @@ from torch import nn
 from sklearn_aecf.compose import FrozenEncoder
 from sklearn_aecf.compose._fingerprint import fingerprint
 from sklearn_aecf.compose._frozen import encoder_device, frozen
+from sklearn_aecf.nn._runtime import seeded
 
 pytestmark = pytest.mark.usefixtures("seeded")
+
+
+class MakesTensors(nn.Module):
+    """A layer between tensors of torch's default dtype."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.linear = nn.Linear(3, 2, dtype=dtype)
+
+    def forward(self, x):
+        return self.linear(x + torch.ones(3)) @ torch.eye(2)
+
+
+class Surroundings:
+    """What a caller may have set for all of torch."""
+
+    def __init__(self, dtype=torch.float32, context=nullcontext):
+        self.dtype, self.context = dtype, context
+
+    def __enter__(self):
+        torch.set_default_dtype(self.dtype)
+        self.entered = self.context()
+        self.entered.__enter__()
+
+    def __exit__(self, *exception):
+        self.entered.__exit__(*exception)
+        torch.set_default_dtype(torch.float32)
+
+
+class TestWhatIsSetAround:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize(
+        "surroundings",
+        [
+            Surroundings(torch.float64),
+            Surroundings(torch.bfloat16),
+            Surroundings(context=torch.no_grad),
+            Surroundings(context=torch.inference_mode),
+            Surroundings(context=lambda: torch.autocast("cpu")),
+        ],
+        ids=["float64", "bfloat16", "no_grad", "inference_mode", "autocast"],
+    )
+    def test_changes_nothing(self, surroundings, dtype, vectors):
+        module = MakesTensors(dtype)
+        expected = cpu(module).fit_transform(vectors)
+        assert np.isfinite(expected[0]).all()
+        with surroundings:
+            before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
+            assert_array_equal(cpu(module).fit_transform(vectors), expected)
+            assert (torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")) == before
+
+    def test_what_was_kept_in_inference_mode_can_be_trained_with(self):
+        class Keeps(nn.Linear):
+            kept = None
+
+            def forward(self, x):
+                if self.kept is None:
+                    self.kept = torch.ones(3)
+                return super().forward(x * self.kept)
+
+        keeps = Keeps(3, 2)
+        with torch.inference_mode():
+            cpu(keeps).fit_transform(np.ones((2, 3)))
+        keeps(torch.ones(2, 3, requires_grad=True)).sum().backward()
+
+    def test_waits_for_a_classifier_that_draws_random_numbers(self):
+        encoding = threading.Thread(target=cpu(Tower()).fit_transform, args=[np.ones((2, 3, 8, 8))])
+        with seeded(0, "cpu"):
+            encoding.start()
+            encoding.join(0.3)
+            assert encoding.is_alive()
+        encoding.join(20)
+        assert not encoding.is_alive()
 
 
 class TestTheModuleStaysAsItWas:

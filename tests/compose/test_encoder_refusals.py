@@ -52,6 +52,8 @@ class Overflows(nn.Module):
         (lambda: cpu(nn.Linear(3, 2), preprocess=len), [None, 3], ValueError, "preprocess failed on item 1 (TypeError: object of type 'int' has no len()); it gets one int at a time, or a list of them with batched=True."),
         (lambda: cpu(Wide()), np.ones((2, 3)), ValueError, "The module must give one row of features per item, shape (2, d). Got (1, 2); give pooling a function from the output to that."),
         (lambda: cpu(Overflows()), [None, np.ones(3), np.ones(3)], ValueError, "The module's features of item 2 are not finite, which would count as missing; use weights of a wider dtype (module.float()), or put None in the item's place."),
+        (lambda: cpu(nn.Conv2d(3, 2, 3)), np.ones((2, 3, 8, 8), np.uint8), TypeError, "Conv2d.forward failed on a batch of uint8 (Input type (unsigned char) and bias type (float) should be the same); integers stay integers, so have preprocess return floats of the scale that the module was trained on, such as image.astype('float32') / 255."),
+        (lambda: cpu(nn.Flatten()), [Image.new("RGB", (4, 4))] * 2, TypeError, "Flatten.forward failed on a list of Image ('list' object has no attribute 'flatten'); give preprocess a function that makes tensors of them, such as a torchvision transform."),
         (lambda: FrozenEncoder(nn.Linear), np.ones((2, 3)), ValueError, f"The 'module' parameter of FrozenEncoder must be an instance of 'torch.nn.modules.module.Module'. Got {nn.Linear!r} instead."),
         (lambda: cpu(nn.Linear(3, 2), batch_size=0), np.ones((2, 3)), ValueError, "The 'batch_size' parameter of FrozenEncoder must be an int in the range [1, inf). Got 0 instead."),
     ],
@@ -59,6 +61,35 @@ class Overflows(nn.Module):
 def test_refused(make, X, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         make().fit_transform(X)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int8, np.int64, bool])
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Linear(3, 2),
+        nn.Conv1d(1, 2, 3),
+        nn.BatchNorm1d(1),
+        nn.LayerNorm(3),
+        nn.GRU(3, 2),
+        nn.InstanceNorm1d(1, affine=True),
+    ],
+)
+def test_integers_where_floats_are_wanted(module, dtype):
+    with pytest.raises(
+        TypeError, match=rf"\.forward failed on a batch of {np.dtype(dtype)} \(.*\); integers stay integers, so"
+    ):
+        cpu(module).fit_transform(np.ones((2, 1, 3), dtype))
+
+
+def test_errors_of_the_module_itself_are_left_as_they_are():
+    class Fails(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("out of memory")
+
+    for X in (np.ones((2, 3), np.uint8), np.ones((2, 3)), ["text"]):
+        with pytest.raises(RuntimeError, match="^out of memory$"):
+            cpu(Fails()).fit_transform(X)
 
 
 def test_another_width_than_at_fit(rng):

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 
 from sklearn_aecf import MultimodalData
 from sklearn_aecf._data import split_modalities
+from sklearn_aecf.datasets import load_heart_disease
 
 GROUPS = {"person": ["sex", "age", "ward", "smoker"], "labs": ["na", "k"]}
 
@@ -200,6 +201,19 @@ def test_text_that_is_refused_on_demand(clinic):
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message.format(repr(frame['sex'][0])))}$"):
         fast_classifier(modalities=GROUPS, categorical_features=None).fit(frame, y)
+
+
+def test_the_table_of_a_clinic_is_that_of_its_modalities():
+    heart, table = load_heart_disease(), load_heart_disease(as_frame=True)
+    frame = table.data
+    assert table.feature_names == heart.feature_names and frame.columns.tolist() == sum(heart.feature_names.values(), [])
+    assert frame["sex"].value_counts().to_dict() == {"male": 726, "female": 194}
+    assert str(frame["exang"].dtype) == "boolean" and frame["thal"].isna().sum() == 486
+    read = split_modalities(frame, table.feature_names)
+    assert_array_equal(read.present, heart.data.present)
+    assert_array_equal(read.arrays[0][:, 0], heart.data["history"][:, 0])
+    assert_array_equal(read.arrays[0][:, 1], heart.data["history"][:, 1])
+    assert read.arrays[5].shape == (920, 3) and len(load_heart_disease(return_X_y=True, as_frame=True)) == 2
 
 
 def test_missing_values_of_every_kind_are_one():

@@ -160,6 +160,12 @@ class TestAVMNIST:
             ("y", lambda y: y[:-1], r"should hold image_pca of shape \(159, 4\), but it is \(160, 4\)"),
             ("audio_bank", np.ravel, r"should hold audio_bank of shape \(640, 40, 32\), but it is \(819200,\)"),
             ("audio_index", lambda index: index + 640, "should hold audio_index from 0 to 639, but has others"),
+            ("audio_index", lambda index: index.astype(float), "should hold audio_index from 0 to 639, but has others"),
+            ("audio_bank", lambda bank: bank / 255, "should hold audio_bank from 0 to 255, but has others"),
+            ("y", lambda y: y + 1, "should hold y from 0 to 9, but has others"),
+            ("y", lambda y: np.where(y == 3, np.nan, y), "should hold y from 0 to 9, but has others"),
+            ("image_pca", lambda image: image * np.nan, "should hold finite numbers in image_pca, but has others"),
+            ("speaker_names", lambda names: np.arange(6), "should hold text in speaker_names, but has int64"),
         ],
     )
     def test_damaged_build(self, small, name, change, sentence):
@@ -175,6 +181,12 @@ class TestAVMNIST:
         with pytest.raises(
             ValueError, match=r"mnist.npz should hold labels from 0 to 9, but has others; replace it by"
         ):
+            fetch_avmnist(small)
+
+    def test_images_of_another_dtype(self, small):
+        mnist = dict(np.load(small / "mnist.npz"))
+        np.savez(small / "mnist.npz", **{**mnist, "x_test": mnist["x_test"] * np.nan})
+        with pytest.raises(ValueError, match="mnist.npz should hold x_test of uint8, but it is float64; replace it by"):
             fetch_avmnist(small)
 
     def test_subset_and_pixels(self, small):

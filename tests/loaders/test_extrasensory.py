@@ -98,7 +98,7 @@ class TestExtraSensory:
             assert life.data == expected.data
             assert_array_equal(life.fold, expected.fold)
         (users / "ExtraSensory.per_uuid_features_labels.zip").write_bytes(b"PK no archive")
-        with pytest.raises(ValueError, match=r"features_labels.zip cannot be read \(File is not a zip file\); replace"):
+        with pytest.raises(ValueError, match=r"labels.zip cannot be read \(it begins with 'PK no archive'\); replace"):
             fetch_extrasensory(users)
 
     def test_folds_that_failed_are_fetched_later(self, users, monkeypatch):
@@ -151,6 +151,13 @@ class TestExtraSensory:
             "'location_quick_features', 'audio_naive', 'audio_properties', 'discrete', 'lf_measurements'."
         )
 
+    def test_two_columns_of_one_name(self, tmp_path):
+        write_user(tmp_path, "AA", [minute(1)], ["label:SITTING" if "walking" in name else name for name in HEADER])
+        with pytest.raises(
+            ValueError, match=r"AA.features_labels.csv.gz has two columns 'label:SITTING'; use the file in"
+        ):
+            fetch_extrasensory(tmp_path)
+
     def test_damaged_table(self, users):
         path = users / "BB.features_labels.csv.gz"
         path.write_bytes(path.read_bytes()[:-20])
@@ -166,6 +173,69 @@ class TestExtraSensory:
             "have 17 and the names begin with 'timestamp'; replace it by the file in http://extrasensory.ucsd.edu/data/"
             "primary_data_files/ExtraSensory.per_uuid_features_labels.zip."
         )
+
+    @pytest.mark.parametrize(
+        "row, sentence",
+        [
+            (minute("nan"), "has rows without a timestamp"),
+            (minute(1, labels=("2.000000", "nan")), "should hold labels that are 0, 1 or nan, but has 2.0"),
+        ],
+    )
+    def test_values_that_cannot_be(self, users, row, sentence):
+        write_user(users, "BB", [minute(1), row])
+        with pytest.raises(ValueError) as info:
+            fetch_extrasensory(users)
+        assert message(info) == (
+            f"{users / 'BB.features_labels.csv.gz'} {sentence}; replace it by the file in http://extrasensory.ucsd.edu/"
+            "data/primary_data_files/ExtraSensory.per_uuid_features_labels.zip."
+        )
+
+    def test_a_user_twice(self, users):
+        folder = users / "ExtraSensory.per_uuid_features_labels"
+        folder.mkdir()
+        shutil.copy(users / "BB.features_labels.csv.gz", folder)
+        with pytest.raises(ValueError, match="^User BB is in .* and in .*; move one of them away.$"):
+            fetch_extrasensory(users)
+
+    def test_no_list_of_users(self, users):
+        write_folds(users)
+        (users / "cv_5_folds" / "fold_1_test_android_uuids.txt").write_text("<!DOCTYPE html>")
+        with pytest.raises(ValueError, match=r"uuids.txt cannot be read \(it begins with '<!DOCTYPE html>'\); replace"):
+            fetch_extrasensory(users)
+
+    @pytest.mark.parametrize(
+        "name, change, sentence",
+        [
+            ("X_acc", lambda X: X[:, 1:], r"should hold X_acc of shape \(4, 2\), but it is \(4, 1\)"),
+            ("X_audio", lambda X: X[:-1], r"should hold X_audio of shape \(4, 2\), but it is \(3, 2\)"),
+            ("Y", lambda Y: Y + 3, "should hold Y from -1 to 1, but has others"),
+            ("Y", lambda Y: Y.astype(float), "should hold Y from -1 to 1, but has others"),
+            ("user", lambda user: user + 1, "should hold user from 0 to 2, but has others"),
+            ("official_fold", lambda fold: fold[1:], r"should hold official_fold of shape \(3,\), but it is \(2,\)"),
+            ("timestamp", lambda stamp: stamp[1:], r"should hold timestamp of shape \(4,\), but it is \(3,\)"),
+            (
+                "timestamp",
+                lambda stamp: stamp + np.nan,
+                "should hold timestamp from 0 to 1099511627775, but has others",
+            ),
+            ("X_gyro", lambda X: X.astype(str), "should hold floats in X_gyro, but has <U32"),
+            ("names_gyro", lambda names: np.arange(1), "should hold text in names_gyro, but has int64"),
+        ],
+    )
+    def test_damaged_compact_file(self, users, name, change, sentence):
+        life = fetch_extrasensory(users)
+        arrays = {f"X_{key}": array for key, array in life.data.items()}
+        arrays |= {f"names_{key}": names for key, names in life.feature_names.items()}
+        arrays |= {"Y": np.nan_to_num(life.target, nan=-1).astype(np.int8), "label_names": life.label_names}
+        arrays |= {"user": life.groups, "user_uuid": life.group_names, "timestamp": life.timestamp}
+        arrays |= {"official_fold": np.array([0, -1, 4])}
+        home = users / "compact"
+        home.mkdir()
+        np.savez(home / "extrasensory37.npz", **arrays)
+        assert fetch_extrasensory(home).data == life.data
+        np.savez(home / "extrasensory37.npz", **{**arrays, name: change(np.asarray(arrays[name]))})
+        with pytest.raises(ValueError, match=rf"extrasensory37.npz {sentence}; remove it, to use the tables from"):
+            fetch_extrasensory(home)
 
     def test_offline(self, tmp_path, offline):
         with pytest.raises(OSError) as info:
