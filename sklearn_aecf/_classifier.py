@@ -284,8 +284,8 @@ class AECFClassifier(
         "monotone_weight": [Interval(Real, 0, 1e6, closed="left")],
         "corruption_rate": [Interval(Real, 0, 1, closed="left")],
         "corruption": [Corruption, None],
-        "learning_rate": [Interval(Real, 0, 1e30, closed="neither")],
-        "weight_decay": [Interval(Real, 0, 1e30, closed="left")],
+        "learning_rate": [Interval(Real, 0, 1e300, closed="neither")],
+        "weight_decay": [Interval(Real, 0, 1e300, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -500,7 +500,7 @@ class AECFClassifier(
                 net.take_over(self.net_)
             self.net_ = net
             rows = training_rows(self._inputs, training, device)
-            with suited_threads(net.batch_size * self._work_per_row()):
+            with suited_threads(net.batch_size * self._work_per_row(net)):
                 net.epoch_tasks, net.interrupts = EpochTasks(self, self.max_epochs), interrupts
                 net.partial_fit(rows)
                 net.epoch_tasks.end()
@@ -565,11 +565,11 @@ class AECFClassifier(
         rows = training.chosen_targets, training.present(self._inputs.active), training.weight
         return joblib.hash((params, rows, self._inputs.parts, None if views is None else views.numpy()))
 
-    def _work_per_row(self):
+    def _work_per_row(self, net):
         """Multiplications of a row in the embeddings, which decide how many threads a step can use."""
-        if self.encoders:
+        if self._spec.raw:
             return np.inf  # of an encoder of the user's nobody knows; they are rarely small
-        return sum(int(self.hidden_dim) * (width + int(self.embed_dim)) for width in self._inputs.n_features)
+        return sum(net.module__hidden_dim * (width + net.module__embed_dim) for width in self._inputs.n_features)
 
     def _read_validation(self, validation_set, spec, problem, weight):
         """Rows of a tuple (X, y), read as those of `fit`; each weighs as much as a typical training row."""
@@ -650,6 +650,7 @@ class AECFClassifier(
             precision=self.net_.precision,
             encoder_width=self.net_.module__hidden_dim * len(self._inputs.active),
             head_width=self.net_.module__n_members * self.net_.module__embed_dim,
+            work_per_row=self._work_per_row(self.net_),
         )
 
     def predict_proba(self, X):

@@ -1,6 +1,7 @@
 """Numbers into network inputs: NaN-aware statistics, and chunks of rows standardised, filled and as tensors."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,12 +39,12 @@ class ModalityStatistics:
         """Columns that the network sees."""
         return len(self.mean) + len(self.gaps)
 
-    @property
+    @cached_property
     def fit_float32(self):
         """Whether float32 can hold the means and the factors."""
         return bool((np.abs(self.mean) < 1e30).all() and ((self.scale > 1e-30) & (self.scale < 1e30)).all())
 
-    @property
+    @cached_property
     def as_float32(self):
         """Means, what rounding took from them, and factors, in float32.
 

@@ -11,14 +11,14 @@ from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._problem import Problem
 from sklearn_aecf.calibration import SubsetTemperature
 from sklearn_aecf.losses import uncertainty
-from sklearn_aecf.nn._runtime import autocast, seeded, usual_torch
+from sklearn_aecf.nn._runtime import WORK_PER_THREAD, autocast, one_thread, seeded, usual_torch
 
 # Rows that go through the network together, at most.
 MAX_ROWS = 1024
 
 # Matrix products treat the last rows of a batch that fill no block differently, in the last digit. Whole blocks
-# make a row's prediction the same bits whichever rows are beside it.
-BLOCK_ROWS = 64
+# make a row's prediction the same bits whichever rows are beside it (where measured, blocks of 4 did).
+BLOCK_ROWS = 8
 
 # Activations computed together: what a core's cache holds.
 CACHED = 1_000_000
@@ -42,6 +42,8 @@ class Model:
     encoder_width, head_width : int
         Activations a row in the encoders, and a row and view in the heads: they decide how many rows are computed
         together.
+    work_per_row : float
+        Multiplications of a row, which decide whether further threads are worth while.
     """
 
     network: nn.Module
@@ -53,6 +55,7 @@ class Model:
     precision: str = "float32"
     encoder_width: int = 1024
     head_width: int = 1024
+    work_per_row: float = np.inf
 
     def observed(self, data: Modalities):
         """Rows with at least one modality that the network has a part for."""
@@ -180,7 +183,12 @@ class Model:
     @torch.inference_mode()
     def _collect(self, data, pick, views=None, n_samples=0):
         """What `pick` takes from the network's output, by name, for all rows."""
-        self.network.eval()
+        if self.network.training:
+            self.network.eval()
+        with one_thread(len(data) * self.work_per_row < WORK_PER_THREAD):
+            return self._collect_chunks(data, pick, views, n_samples)
+
+    def _collect_chunks(self, data, pick, views, n_samples):
         n_together = self._rows_together(1 if views is None else views.shape[1])
         buffers = self.inputs.empty(_padded(min(n_together, len(data))))
         collected: dict[str, np.ndarray] = {}

@@ -111,6 +111,20 @@ def usual_torch(dtype: torch.dtype = torch.float32):
 
 
 @contextmanager
+def one_thread(wanted: bool):
+    """One thread, and afterwards as many as before: two would wait for each other longer than they compute."""
+    before = torch.get_num_threads()
+    if not wanted or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def suited_threads(work: int):
     """As many threads as a step can use, one less than allowed, and afterwards as many as before.
 
