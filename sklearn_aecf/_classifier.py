@@ -34,6 +34,7 @@ from sklearn_aecf._rows import (
     warn_never_observed,
     weighed,
 )
+from sklearn_aecf._saving import SavingMixin
 from sklearn_aecf._sklearn_support import (
     CallbackSupportMixin,
     EpochTasks,
@@ -89,6 +90,7 @@ def tells_reliability(classifier):
 
 
 class AECFClassifier(
+    SavingMixin,
     NestedEncodersMixin,
     ClassNamePrefixFeaturesOutMixin,
     CallbackSupportMixin,
@@ -201,7 +203,8 @@ class AECFClassifier(
         of the one that `early_stopping` stands for. With a `Checkpoint` and a `LoadInitState` a long fit that broke
         off goes on where the checkpoint was written.
     warm_start : bool, default=False
-        Go on from the previous `fit` instead of starting again.
+        Go on from the previous `fit` instead of starting again; with the optimizer's state where that one had
+        ``warm_start=True``, too.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, order, masks and split. With an int and the same number of threads a fit on CPU is
         bit-identical. The global random states are not touched.
@@ -271,10 +274,10 @@ class AECFClassifier(
     _parameter_constraints: dict = {
         "modalities": [dict, None],
         "encoders": [dict, None],
-        "embed_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "embed_dim": [Interval(Integral, 1, 2**31, closed="left")],
+        "hidden_dim": [Interval(Integral, 1, 2**31, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "n_members": [Interval(Integral, 1, 2**31, closed="left")],
         "network": [callable, None],
         "masking": [StrOptions({"entropy", "uniform", "regret"}), Masking, None],
         "mask_rate": [Interval(Real, 0, 1, closed="left")],
@@ -286,15 +289,15 @@ class AECFClassifier(
         "corruption": [Corruption, None],
         "learning_rate": [Interval(Real, 0, 1e300, closed="neither")],
         "weight_decay": [Interval(Real, 0, 1e300, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
+        "max_epochs": [Interval(Integral, 1, 2**31, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [
             Interval(Real, 0, 1, closed="neither"),
             StrOptions({"auto"}),
             HasMethods(["split", "get_n_splits"]),
         ],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, 2**31, closed="left")],
         "temperature": [StrOptions({"subset", "global"}), None],
         "scale": [StrOptions({"standard"}), list, None],
         "categorical_features": [StrOptions({"from_dtype"}), None],
@@ -495,7 +498,15 @@ class AECFClassifier(
         self.temperature_ = None
         with seeded(seed, device):
             views = validation_views(validation, self._inputs)
-            net = self._make_net(training, validation, views, device)
+            net = self._make_net(
+                own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
+                None if validation is None else training_rows(self._inputs, validation, device, views),
+                _batch_size(self.batch_size, len(training)),
+                device,
+                self.callbacks,
+                # Checkpoints are written and read by callbacks alone.
+                self._fingerprint(training, views) if self.callbacks else "",
+            )
             if again:
                 net.take_over(self.net_)
             self.net_ = net
@@ -510,6 +521,10 @@ class AECFClassifier(
         # The net would otherwise keep, and pickle, the rows that it was validated on.
         net.train_split = net.epoch_tasks = net.interrupts = None
         net.criterion_.resume_from = {}
+        for stopping in net.stoppers():
+            stopping.best_model_weights_ = None  # those of the module now
+        if not self.warm_start:
+            net.optimizer_.state.clear()
         self._record_history()
         if validation is not None and self.temperature is not None:
             self.temperature_ = fit_temperature(self._model, validation, views.numpy(), self.temperature)
@@ -519,8 +534,8 @@ class AECFClassifier(
                     self._model, training, validation, corruption, self.corruption_rate
                 )
 
-    def _make_net(self, training, validation, views, device):
-        masking = masking_of(self.masking, self.mask_rate)
+    def _make_net(self, encoders, validation, batch_size, device, callbacks=None, fingerprint=""):
+        """The net of the parameters, from encoders that are ready and rows to validate on."""
         return make_net(
             network=self.network or AECFNetwork,
             network_params={
@@ -530,31 +545,30 @@ class AECFClassifier(
                 "hidden_dim": int(self.hidden_dim),
                 "dropout": self.dropout,
                 "n_members": int(self.n_members),
-                "encoders": own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
+                "encoders": encoders,
             },
             objective_params={
                 "n_modalities": len(self._inputs.active),
-                "masking": masking,
+                "masking": masking_of(self.masking, self.mask_rate),
                 "entropy_weight": self.entropy_weight,
                 "entropy_scale": self.entropy_scale,
                 "agreement_weight": self.agreement_weight,
                 "monotone_weight": self.monotone_weight,
             },
             problem=self._problem,
-            validation=None if validation is None else training_rows(self._inputs, validation, device, views),
-            batch_size=_batch_size(self.batch_size, len(training)),
+            validation=validation,
+            batch_size=batch_size,
             max_epochs=int(self.max_epochs),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             patience=int(self.n_iter_no_change) if self.early_stopping else None,
             # What a temperature mends afterwards is no reason to stop.
             stopping_loss="valid_loss" if self.temperature is None else "valid_refined_loss",
-            callbacks=self.callbacks,
+            callbacks=callbacks,
             verbose=self.verbose,
             device=device,
             precision=self.precision,
-            # Checkpoints are written and read by callbacks alone.
-            fingerprint=self._fingerprint(training, views) if self.callbacks else "",
+            fingerprint=fingerprint,
         )
 
     def _fingerprint(self, training, views):
@@ -648,6 +662,7 @@ class AECFClassifier(
             temperature=self.temperature_,
             device=self.net_.device,
             precision=self.net_.precision,
+            embed_dim=self.net_.module__embed_dim,
             encoder_width=self.net_.module__hidden_dim * len(self._inputs.active),
             head_width=self.net_.module__n_members * self.net_.module__embed_dim,
             work_per_row=self._work_per_row(self.net_),

@@ -16,9 +16,12 @@ from sklearn_aecf.nn._runtime import WORK_PER_THREAD, autocast, one_thread, seed
 # Rows that go through the network together, at most.
 MAX_ROWS = 1024
 
-# Matrix products treat the last rows of a batch that fill no block differently, in the last digit. Whole blocks
-# make a row's prediction the same bits whichever rows are beside it (where measured, blocks of 4 did).
-BLOCK_ROWS = 8
+# Matrix products treat the last rows of a batch that fill no block differently, in the last digit, and torch computes
+# batched ones of fewer than 400 multiplications in another way. Whole blocks of enough rows make a row's prediction the
+# same bits whichever rows are beside it.
+BLOCK_ROWS = 64
+SMALL_BLOCK_ROWS = 16
+FEW_MULTIPLICATIONS = 400
 
 # Activations computed together: what a core's cache holds.
 CACHED = 1_000_000
@@ -39,6 +42,7 @@ class Model:
     temperature : SubsetTemperature or None
     device : str
     precision : {"float32", "bfloat16"}
+    embed_dim : int
     encoder_width, head_width : int
         Activations a row in the encoders, and a row and view in the heads: they decide how many rows are computed
         together.
@@ -53,6 +57,7 @@ class Model:
     temperature: SubsetTemperature | None = None
     device: str = "cpu"
     precision: str = "float32"
+    embed_dim: int = 1
     encoder_width: int = 1024
     head_width: int = 1024
     work_per_row: float = np.inf
@@ -190,12 +195,12 @@ class Model:
 
     def _collect_chunks(self, data, pick, views, n_samples):
         n_together = self._rows_together(1 if views is None else views.shape[1])
-        buffers = self.inputs.empty(_padded(min(n_together, len(data))))
+        buffers = self.inputs.empty(self._padded(min(n_together, len(data))))
         collected: dict[str, np.ndarray] = {}
         for start in range(0, len(data), n_together):
             rows = slice(start, min(start + n_together, len(data)))
             n_rows = rows.stop - rows.start
-            inputs = [buffer[: _padded(n_rows)] for buffer in buffers]
+            inputs = [buffer[: self._padded(n_rows)] for buffer in buffers]
             self.inputs.fill(data, rows, inputs)
             for x in inputs:
                 x[n_rows:] = 0
@@ -220,15 +225,17 @@ class Model:
         n_rows = CACHED // (self.encoder_width + n_views * self.head_width) // BLOCK_ROWS * BLOCK_ROWS
         return min(MAX_ROWS, max(BLOCK_ROWS, n_rows))
 
+    def _padded(self, n_rows):
+        """Rows in whole blocks."""
+        small = SMALL_BLOCK_ROWS * self.embed_dim * self.problem.n_outputs < FEW_MULTIPLICATIONS
+        block = BLOCK_ROWS if small else SMALL_BLOCK_ROWS
+        return -(-n_rows // block) * block
+
     def _flags(self, flags, n_rows):
         """Flags of the active modalities, with rows of False to fill the last block."""
         padded = torch.zeros(n_rows, *flags.shape[1:-1], len(self.inputs.active), dtype=torch.bool)
         padded[: len(flags)] = torch.from_numpy(flags[..., self.inputs.active])
         return padded.to(self.device)
-
-
-def _padded(n_rows):
-    return -(-n_rows // BLOCK_ROWS) * BLOCK_ROWS
 
 
 def _reliability_in(output):

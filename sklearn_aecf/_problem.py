@@ -345,6 +345,10 @@ class Multilabel:
 
     def accuracy(self, y, probability, weight=None):
         """Weighted share of the reported labels that are right."""
+        if y.shape != probability.shape:
+            raise ValueError(
+                f"y has shape {y.shape}, but the predictions have {probability.shape}; give y as it was at fit."
+            )
         each = ((y == 0) | (y == 1)).astype(float)
         each *= 1.0 if weight is None else weight[:, None]
         return float((each * (self.decode(probability) == (y == 1))).sum() / each.sum())
@@ -422,6 +426,7 @@ def read_labels(y):
     ndarray of shape (n_rows,), or of float of shape (n_rows, n_labels) with NaN where a label was not reported
     """
     table = as_label_array(y)
+    table = table.ravel() if table.ndim == 2 and table.shape[1] == 1 else table
     if _has_labels(table):
         targets = _labels_of(table)
         return np.where(targets.reported, targets.encoded, np.nan)
@@ -469,6 +474,8 @@ def as_label_array(y, classes=None):
             "y has rows of different lengths; give one label per row, or encode lists of labels with "
             "MultiLabelBinarizer."
         ) from None
+    if table.dtype.kind == "V":
+        raise ValueError("y holds records; give one label per row, or 0 and 1 per label.")
     if table.dtype.kind == "S" or (table.dtype.kind == "O" and any(isinstance(label, bytes) for label in table.flat)):
         raise ValueError("y holds bytes; make them text, e.g. numpy.char.decode(y).")
     return table
@@ -480,6 +487,10 @@ def _label_names(y):
         return None
     refuse_twins(frame_columns(y), "y")
     return frame_columns(y)
+
+
+# By the name in a file.
+PROBLEMS = {"multiclass": Multiclass, "multilabel": Multilabel}
 
 
 def near_one(weights):

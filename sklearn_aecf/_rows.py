@@ -91,6 +91,8 @@ def row_weights(sample_weight, n_rows):
             f"sample_weight must be one number per row of X. Got {type(sample_weight).__name__}; weights of classes go "
             "into class_weight."
         ) from None
+    if np.shape(weight) not in ((), (n_rows,)):
+        raise ValueError(f"sample_weight must have one entry per row ({n_rows}). Got shape {np.shape(weight)}.")
     return near_one(_check_sample_weight(weight, np.empty((n_rows, 1)), dtype=np.float64, ensure_non_negative=True))
 
 

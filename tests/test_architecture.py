@@ -22,6 +22,7 @@ ROOMS = [
     "calibration",
     "_model",
     "_training",
+    "_saving",
     "_sklearn_support",
     "_classifier",
     "compose",

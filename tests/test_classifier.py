@@ -394,7 +394,7 @@ def test_fitted_on_one_form_predicts_another(data, fitted_on, form):
     ("change", "message"),
     [
         ({"mask_rate": 1.0}, "The 'mask_rate' parameter of AECFClassifier must be a float in the range [0.0, 1.0). Got 1.0 instead."),
-        ({"n_members": 0}, "The 'n_members' parameter of AECFClassifier must be an int in the range [1, inf). Got 0 instead."),
+        ({"n_members": 0}, "The 'n_members' parameter of AECFClassifier must be an int in the range [1, 2147483648). Got 0 instead."),
     ],
 )  # fmt: skip
 def test_parameters_outside_their_range(data, change, message):

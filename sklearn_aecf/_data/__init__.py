@@ -4,7 +4,7 @@ from sklearn_aecf._data._caller import warn_caller
 from sklearn_aecf._data._columns import holds_more_than_numbers
 from sklearn_aecf._data._container import MultimodalData
 from sklearn_aecf._data._forms import form_of
-from sklearn_aecf._data._groups import match_columns, refuse_twins
+from sklearn_aecf._data._groups import is_flat, match_columns, refuse_twins
 from sklearn_aecf._data._spec import InputSpec
 from sklearn_aecf._data._split import Modalities, in_fitted_order, split_modalities
 from sklearn_aecf._data._values import (
@@ -32,6 +32,7 @@ __all__ = [
     "frame_columns",
     "holds_more_than_numbers",
     "in_fitted_order",
+    "is_flat",
     "is_frame",
     "is_missing",
     "match_columns",

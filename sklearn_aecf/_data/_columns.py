@@ -110,7 +110,8 @@ def read_table(array, name, labels, *, encoding=None, encode=True):
     labels = [str(index) for index in range(table.shape[1])] if labels is None else labels
     if encoding is None and not encode:
         Encoding.of(table, labels, name)  # says what is wrong with dates and the like
-        text = next(value for value in table.ravel() if not is_missing(value) and not _is_number(value))
+        odd = (value for value in table.ravel() if not is_missing(value) and not _is_number(value))
+        text = next(odd, array.dtype)
         raise ValueError(
             f"Modality {name!r} must be numeric. Got {_short(text)}; encode text and categories first, e.g. with a "
             "OneHotEncoder in a ModalityTransformer."

@@ -508,7 +508,7 @@ def _equal_items(one, other):
     if is_missing(one) or is_missing(other):
         return is_missing(one) and is_missing(other)
     if np.ndim(one) > 0 or np.ndim(other) > 0:
-        return np.array_equal(one, other)
+        return _equal_arrays(np.asarray(one), np.asarray(other))
     return bool(one == other)
 
 

@@ -156,7 +156,8 @@ class MappingForm(_Form):
             # Bytes and codes stay what they are, where they are no table: their encoder knows nothing else.
             kept = array.dtype.kind in "biu" and array.ndim != 2
             if not kept:
-                array = array.astype(np.result_type(_as_numbers(array).dtype, np.float32))
+                array = _as_numbers(array)
+                array = array.astype(np.result_type(array.dtype, np.float32))
             arrays[name] = array = array.copy()
             array[rows] = _as_kind(values, array) if kept else values
         return self._like(arrays)
@@ -240,6 +241,7 @@ class ArrayForm(_ColumnsForm):
                 f"{type(X).__name__}."
             )
         if not (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf"):
+            X = as_array(X, "X") if isinstance(X, list | tuple) else X
             dtype = object if holds_more_than_numbers(X) else "numeric"
             X = check_array(X, dtype=dtype, ensure_all_finite=False, ensure_min_samples=0, ensure_min_features=0)
         if modalities is None and spec is not None and len(spec.names) > 1:

@@ -140,12 +140,20 @@ def _checked_groups(groups):
     for name, group in groups.items():
         if not isinstance(name, str):
             raise TypeError(f"Names of modalities must be strings. Got {name!r} ({type(name).__name__}).")
-        plural = not isinstance(group, str | bytes | Mapping) and np.ndim(group) == 1
+        plural = not isinstance(group, str | bytes | Mapping) and is_flat(group)
         if not (plural or isinstance(group, str | slice | int | np.integer)):
             raise TypeError(
                 f"modalities[{name!r}] must be a column, a list of columns, a pattern or a slice. Got {group!r}."
             )
     return groups
+
+
+def is_flat(values):
+    """Whether values have one dimension; a ragged list has no number of them."""
+    try:
+        return np.ndim(values) == 1
+    except ValueError:
+        return False  # of different lengths
 
 
 def _matching(columns, pattern, name):

@@ -151,6 +151,10 @@ class AECFNet(ClassifierMixin, NeuralNet):
             # No callback of skorch's stops within an epoch.
             self.interrupted_ = True
             raise
+        except RuntimeError as error:
+            if all(torch.isfinite(weights).all() for weights in self.module_.parameters()):
+                raise
+            raise self._diverged(f"weights are no longer finite ({error})") from error
         # One fetch: every `.item()` in a step would make the host wait for the device.
         values = torch.stack(losses).tolist()
         if not np.isfinite(values).all():

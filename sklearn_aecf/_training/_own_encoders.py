@@ -40,7 +40,7 @@ def own_encoders(encoders, inputs, labelled, embed_dim):
     for position, m in enumerate(inputs.active):
         name = labelled.data.names[m]
         if name in encoders:
-            module = _module_of(encoders[name], name)
+            module = module_of(encoders[name], name)
             example = inputs.tensors(labelled.data, _rows_to_try(labelled, m))[position]
             made[position] = OwnEncoder(module, _width(module, example, name), embed_dim, name)
     return made
@@ -59,7 +59,8 @@ def _rows_to_try(labelled, m):
     return having[:N_TRIED]
 
 
-def _module_of(encoder, name):
+def module_of(encoder, name):
+    """The module that an entry of `encoders` stands for, copied: fits must not share weights."""
     if isinstance(encoder, nn.Module):
         return copy.deepcopy(encoder)
     if not callable(encoder):
@@ -73,7 +74,7 @@ def _module_of(encoder, name):
         raise TypeError(f"encoders[{name!r}] must be callable without arguments: {error}.") from error
     if not isinstance(module, nn.Module):
         raise TypeError(f"encoders[{name!r}] was called and must return a torch module. Got {type(module).__name__}.")
-    # A function may return the same module every time, and fits must not share weights.
+    # A function may return the same module every time.
     return copy.deepcopy(module)
 
 

@@ -8,6 +8,7 @@ from scipy.stats import norm as normal
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from sklearn_aecf._data import is_flat
 from sklearn_aecf._problem import read_labels
 from sklearn_aecf._rows import row_weights
 
@@ -194,7 +195,7 @@ def _confidence_columns(y_true, y_prob, kind, labels, sample_weight):
         reported = ~np.isnan(truth)
         return [(probability[:, c], truth[:, c] == 1, weight, reported[:, c]) for c in range(truth.shape[1])]
     everything = np.ones(len(truth), dtype=bool)
-    if labels is not None and not _is_flat(labels):
+    if labels is not None and not is_flat(labels):
         raise ValueError(f"labels must be a list of classes, in the order of the columns of y_prob. Got {labels!r}.")
     if probability.ndim == 1 or kind == "binary":
         positive, known = _binary_columns(truth, probability, labels)
@@ -209,13 +210,6 @@ def _confidence_columns(y_true, y_prob, kind, labels, sample_weight):
     if kind == "top-label":
         return [(probability.max(axis=1), probability.argmax(axis=1) == indices, weight, everything)]
     return [(probability[:, c], indices == c, weight, everything) for c in range(probability.shape[1])]
-
-
-def _is_flat(labels):
-    try:
-        return np.ndim(labels) == 1
-    except ValueError:
-        return False  # of different lengths
 
 
 def _binary_columns(truth, probability, labels):

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils import Bunch
 
-from sklearn_aecf._problem import problem_of
+from sklearn_aecf._problem import problem_of, read_labels
+from sklearn_aecf._rows import row_weights
 from sklearn_aecf.metrics._calibration import expected_calibration_error
 from sklearn_aecf.metrics._scoring import accuracy_of, named_scorers, refuse_unreported, score_of
 from sklearn_aecf.metrics._subsets import SubsetPredictions, choose_subsets, quiet_on_hidden, subset_name
@@ -218,8 +219,7 @@ def monotonicity_report(estimator, X, *, tolerance=0.01, max_pairs=256, modaliti
 
 def checked_targets(y, predictions):
     """y as an array with a row a sample and no class that the estimator does not know."""
-    y = np.asarray(y)
-    y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+    y = read_labels(y)
     if len(y) != len(predictions.present):
         raise ValueError(f"X has {len(predictions.present)} rows but y has {len(y)}; give one label per row.")
     if y.ndim == 1 and predictions.classes is not None:
@@ -236,7 +236,4 @@ def checked_weight(sample_weight, y):
     """Weights as floats, one a row, or None."""
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=float)
-    if weight.shape != (len(y),):
-        raise ValueError(f"sample_weight must have one entry per row ({len(y)}). Got shape {weight.shape}.")
-    return weight
+    return row_weights(sample_weight, len(y))

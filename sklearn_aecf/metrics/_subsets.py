@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from collections.abc import Iterable
 from contextlib import contextmanager
 
 import numpy as np
@@ -97,6 +98,11 @@ def choose_subsets(subsets, names, present, max_subsets=64):
                 "subsets must be 'all', 'observed', 'single', 'leave-one-out' or a list of lists of modalities. "
                 f"Got {subsets!r}."
             )
+    elif not isinstance(subsets, Iterable):
+        raise TypeError(
+            "subsets must be 'all', 'observed', 'single', 'leave-one-out' or a list of lists of modalities. "
+            f"Got {subsets!r}."
+        )
     else:
         chosen = [_named_subset(subset, names) for subset in subsets]
     if not chosen:

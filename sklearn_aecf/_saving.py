@@ -1,0 +1,438 @@
+"""Fitted parts in one file that is safe to open: a zip of a JSON head and safetensors, in which nothing can be run."""
+
+import json
+import math
+import os
+import uuid
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_aecf._data import InputSpec, quoted, warn_caller
+from sklearn_aecf._data._columns import Encoding
+from sklearn_aecf._inputs import ModalityStatistics, NetworkInputs, RawInput, TableInput
+from sklearn_aecf._problem import PROBLEMS
+from sklearn_aecf._training import history_columns
+from sklearn_aecf._training._own_encoders import module_of
+from sklearn_aecf.calibration import SubsetTemperature
+from sklearn_aecf.masking import EntropyMasking, RandomCorruption, RegretMasking, UniformMasking
+from sklearn_aecf.nn import AECFNetwork, OwnEncoder
+from sklearn_aecf.nn._runtime import seeded, usual_torch
+
+# Raised when an older version could not read what is written; every version reads all formats up to its own.
+FORMAT = 1
+
+HEAD, TENSORS = "head.json", "tensors.safetensors"
+
+# A head is text about names and widths.
+MAX_HEAD = 2**28
+
+_STRATEGIES = {kind.__name__: kind for kind in (UniformMasking, EntropyMasking, RegretMasking, RandomCorruption)}
+_RECORDS = {kind.__name__: kind for kind in (InputSpec, Encoding)}
+
+
+# The file
+
+
+def write_file(path, head, arrays):
+    """Write a file whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+    head : dict
+        As JSON takes it.
+    arrays : dict of str to ndarray
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with open(unfinished, "xb") as file, zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(HEAD, json.dumps({"format": FORMAT, **head}, allow_nan=False))
+            archive.writestr(TENSORS, save_tensors({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+        os.replace(unfinished, path)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+
+
+def read_file(path):
+    """Head and arrays of a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    head : dict
+    arrays : dict of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        If the file is none of ours, damaged, or of a later version.
+    """
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+            if sorted(members) != sorted([HEAD, TENSORS]):
+                raise ValueError(f"it holds {', '.join(map(repr, sorted(members))) or 'nothing'}")
+            # What is stored as it is cannot be larger than the file.
+            if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in members.values()):
+                raise ValueError("its parts are compressed or encrypted")
+            if members[HEAD].file_size > MAX_HEAD:
+                raise ValueError(f"its head has {members[HEAD].file_size} bytes")
+            head, tensors = json.loads(archive.read(HEAD)), load_tensors(archive.read(TENSORS))
+        if not isinstance(head, dict) or not isinstance(head.get("format"), int):
+            raise ValueError("its head names no format")
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        RecursionError,
+        zipfile.BadZipFile,
+        SafetensorError,
+        NotImplementedError,
+    ) as error:
+        raise ValueError(f"{path} holds no model saved by sklearn-aecf, or is damaged: {error}.") from error
+    if head["format"] > FORMAT:
+        raise ValueError(
+            f"{path} has format {head['format']}, but this version of sklearn-aecf reads formats up to {FORMAT}; "
+            f"install the version that wrote it ({head.get('version')}), or a later one."
+        )
+    return head, tensors
+
+
+# Values that JSON does not know
+
+
+class CannotSaveError(TypeError):
+    """Something that has no place in a file."""
+
+
+def packed(value):
+    """A value as JSON takes it."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, np.generic):
+        return packed(value.item())
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"~float": repr(value)}
+    if isinstance(value, list):
+        return [packed(item) for item in value]
+    if isinstance(value, tuple):
+        return {"~tuple": [packed(item) for item in value]}
+    if isinstance(value, frozenset | set):
+        return {"~set": [packed(item) for item in sorted(value)]}
+    if isinstance(value, slice):
+        return {"~slice": [packed(bound) for bound in (value.start, value.stop, value.step)]}
+    if isinstance(value, Mapping):
+        return {"~dict": [[packed(key), packed(item)] for key, item in value.items()]}
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "biufUO":
+        return {"~array": [value.dtype.kind if value.dtype.kind == "U" else value.dtype.str, packed(value.tolist())]}
+    if type(value).__name__ in _RECORDS:
+        return {"~record": [type(value).__name__, {f.name: packed(getattr(value, f.name)) for f in fields(value)}]}
+    if type(value) in _STRATEGIES.values():
+        return {"~strategy": [type(value).__name__, packed(value.get_params())]}
+    raise CannotSaveError(f"Values of type {type(value).__name__} cannot be saved.")
+
+
+def unpacked(value):
+    """What `packed` was given."""
+    if isinstance(value, list):
+        return [unpacked(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((tag, content),) = value.items()
+    if tag == "~record":
+        return _RECORDS[content[0]](**{name: unpacked(item) for name, item in content[1].items()})
+    if tag == "~strategy":
+        return _STRATEGIES[content[0]](**unpacked(content[1]))
+    if tag == "~float":
+        return float(content)
+    if tag == "~dict":
+        return {unpacked(key): unpacked(item) for key, item in content}
+    if tag == "~array":
+        return np.array(unpacked(content[1]), dtype=content[0])
+    return {"~tuple": tuple, "~set": frozenset, "~slice": lambda bounds: slice(*bounds)}[tag](unpacked(content))
+
+
+# What is fitted
+
+
+def head_of(spec, inputs, problem, temperature):
+    """All that is fitted but arrays."""
+    kind = next(name for name, kind in PROBLEMS.items() if isinstance(problem, kind))
+    parts = [
+        {"standardize": part.standardize}
+        if isinstance(part, TableInput)
+        else {"name": part.name, "shape": list(part.shape), "dtype": str(part.dtype).removeprefix("torch.")}
+        for part in inputs.parts
+    ]
+    return {
+        "spec": packed(spec),
+        "inputs": parts,
+        "problem": {"kind": kind, "classes": packed(problem.classes)},
+        "temperature": None
+        if temperature is None
+        else {"method": temperature.method, "prior": temperature.prior, "log_scale": temperature.log_scale_},
+    }
+
+
+def arrays_of(inputs, prior, temperature):
+    """Their arrays."""
+    arrays = {"active": np.asarray(inputs.active, dtype=np.int64), "prior": np.asarray(prior, dtype=np.float64)}
+    for i, part in enumerate(inputs.parts):
+        if part.statistics is not None:
+            arrays |= {
+                f"mean_{i}": part.statistics.mean,
+                f"scale_{i}": part.statistics.scale,
+                f"gaps_{i}": np.asarray(part.statistics.gaps, dtype=np.int64),
+            }
+    return arrays if temperature is None else {**arrays, "absence": temperature.absence_}
+
+
+def fitted_of(head, arrays):
+    """Spec, inputs, problem, prior and temperature, checked against each other.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If something is missing or does not fit.
+    """
+    spec, problem = unpacked(head["spec"]), PROBLEMS[head["problem"]["kind"]](unpacked(head["problem"]["classes"]))
+    if not isinstance(spec, InputSpec):
+        raise TypeError("its spec is none")
+    _require(len(spec.names) == len(spec.shapes) > 0 and all(isinstance(n, str) for n in spec.names), "names")
+    active, prior = arrays["active"], arrays["prior"]
+    in_order = active.ndim == 1 and (np.diff(active) > 0).all() and active.size == len(head["inputs"]) > 0
+    _require(in_order and active[0] >= 0 and active[-1] < len(spec.names), "active modalities")
+    _require(problem.classes.ndim == 1 and prior.shape == problem.classes.shape and problem.n_outputs > 1, "classes")
+    _require(((prior >= 0) & (prior <= 1)).all(), "prior")
+    parts = [_part(i, part, arrays) for i, part in enumerate(head["inputs"])]
+    temperature = None
+    if head["temperature"] is not None:
+        temperature = SubsetTemperature(method=head["temperature"]["method"], prior=head["temperature"]["prior"])
+        temperature.log_scale_, temperature.absence_ = float(head["temperature"]["log_scale"]), arrays["absence"]
+        finite = math.isfinite(temperature.log_scale_) and np.isfinite(temperature.absence_).all()
+        _require(finite and temperature.absence_.shape == active.shape, "temperature")
+    return spec, NetworkInputs(active, parts), problem, prior, temperature
+
+
+def _part(i, part, arrays):
+    statistics = None
+    if f"mean_{i}" in arrays:
+        mean, scale, gaps = arrays[f"mean_{i}"], arrays[f"scale_{i}"], arrays[f"gaps_{i}"]
+        fitting = mean.ndim == 1 and mean.shape == scale.shape and np.isfinite(mean).all() and (scale > 0).all()
+        inside = gaps.ndim == 1 and ((gaps >= 0) & (gaps < len(mean))).all()
+        _require(fitting and np.isfinite(scale).all() and inside, f"statistics {i}")
+        statistics = ModalityStatistics(mean, scale, gaps)
+    if "standardize" in part:
+        _require(statistics is not None and isinstance(part["standardize"], bool), f"input {i}")
+        return TableInput(statistics, part["standardize"])
+    dtype = {"float32": torch.float32, "int64": torch.int64, "uint8": torch.uint8}[part["dtype"]]
+    return RawInput(str(part["name"]), tuple(map(int, part["shape"])), dtype, statistics)
+
+
+def _require(condition, what):
+    if not condition:
+        raise ValueError(f"its {what} do not fit")
+
+
+class SavingMixin:
+    """`save` and `load` of a classifier."""
+
+    def save(self, path):
+        """Write the fitted model to one file that is safe to open.
+
+        The file is a zip of JSON and safetensors: opening it runs nothing, and it holds no training row and no state of
+        the optimizer. Every later version of this package reads it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            An existing file is replaced, once the new one is whole.
+
+        Raises
+        ------
+        TypeError
+            If classes or names are of a type that JSON has no words for.
+        OSError
+            If the file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If a parameter that matters in training alone cannot be saved, such as callbacks.
+        """
+        check_is_fitted(self)
+        params, lost = self.get_params(deep=False), []
+        params["modalities"] = _plain_groups(self.modalities)
+        for name in ("encoders", "network"):
+            del params[name]
+        for name in list(params):
+            try:
+                packed(params[name])
+            except CannotSaveError:
+                if name == "modalities":
+                    raise
+                lost.append(name)
+                del params[name]
+        module = self.net_.module_
+        network = {name: getattr(self.net_, f"module__{name}") for name in ("embed_dim", "hidden_dim", "n_members")}
+        network |= {"type": type(module).__name__, "widths": _encoder_widths(self.net_.module__encoders)}
+        fitted = {"n_features_in_": self.n_features_in_, "best_epoch_": self.best_epoch_}
+        if hasattr(self, "feature_names_in_"):
+            fitted["feature_names_in_"] = self.feature_names_in_.tolist()
+        numeric = {name: column for name, column in self.history_.items() if column.dtype.kind in "biuf"}
+        write_file(
+            path,
+            {
+                "version": version("sklearn-aecf"),
+                "params": packed(params),
+                "network": packed(network),
+                "fitted": packed(fitted),
+                **head_of(self._spec, self._inputs, self._problem, self.temperature_),
+            },
+            {
+                **arrays_of(self._inputs, self.class_prior_, self.temperature_),
+                **{f"history.{name}": column for name, column in numeric.items()},
+                **{f"network.{name}": tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()},
+            },
+        )
+        if lost:
+            warn_caller(f"{quoted(lost)} are not in the file; the loaded model predicts without, and has the defaults.")
+
+    @classmethod
+    def load(cls, path, *, encoders=None, network=None, device=None):
+        """A fitted model from a file that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+        encoders : dict of str to torch module or callable, default=None
+            The modules of the modalities with an encoder of their own; the file has their weights.
+        network : type or callable, default=None
+            The class of the network, where it was one of your own.
+        device : str, default=None
+            Where to predict; by default as the parameter says that was saved.
+
+        Returns
+        -------
+        AECFClassifier
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, of a later version, or needs an encoder or a network that is not given.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from sklearn_aecf import AECFClassifier
+        >>> from sklearn_aecf.datasets import make_multimodal_classification
+        >>> X, y = make_multimodal_classification(300, random_state=0)
+        >>> clf = AECFClassifier(max_epochs=3, random_state=0).fit(X, y)
+        >>> with TemporaryDirectory() as folder:
+        ...     clf.save(Path(folder) / "model.aecf")
+        ...     loaded = AECFClassifier.load(Path(folder) / "model.aecf")
+        >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
+        True
+        """
+        head, arrays = read_file(path)
+        try:
+            params, stored = unpacked(head["params"]), unpacked(head["network"])
+            lacking = sorted({part["name"] for part in head["inputs"] if "name" in part} - set(encoders or ()))
+            own_network = stored["type"] != AECFNetwork.__name__
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path} holds no model saved by sklearn-aecf, or is damaged: {error!r}.") from error
+        if lacking:
+            raise ValueError(
+                f"{path} has the weights of the encoder of modality {lacking[0]!r}, but not the module; give "
+                f"encoders={{{lacking[0]!r}: module}}."
+            )
+        if own_network and network is None:
+            raise ValueError(f"{path} was saved with network={stored['type']}; give this class as network.")
+        try:
+            clf = cls(**params, encoders=encoders, network=network)
+            clf._validate_params()
+            clf._restore(head, arrays, stored)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split()).rstrip(". ")
+            raise ValueError(f"{path} holds a model whose parts do not fit together: {reason}.") from error
+        return clf.to_device(clf.device if device is None else device)
+
+    def _restore(self, head, arrays, stored):
+        """Be as after the fit that was saved."""
+        self._spec, self._inputs, self._problem, self.class_prior_, self.temperature_ = fitted_of(head, arrays)
+        self.embed_dim, self.hidden_dim, self.n_members = (stored[k] for k in ("embed_dim", "hidden_dim", "n_members"))
+        weights = {k.removeprefix("network."): v for k, v in arrays.items() if k.startswith("network.")}
+        if self.network is None:
+            self._check_sizes(weights)
+        with usual_torch(), seeded(0, "cpu"):
+            made = {
+                int(m): OwnEncoder(module_of(self.encoders[name], name), width, self.embed_dim, name)
+                for m, (name, width) in stored["widths"].items()
+            }
+            self.net_ = self._make_net(made, None, 1, "cpu")
+            self.net_.initialize()
+        self.net_.module_.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        self.net_.refuse_divergence()
+        columns = {k.removeprefix("history."): v for k, v in arrays.items() if k.startswith("history.")}
+        for row in zip(*columns.values(), strict=True):
+            self.net_.history.new_epoch()
+            for name, value in zip(columns, row, strict=True):
+                self.net_.history.record(name, value.item())
+        self.history_ = history_columns(self.net_)
+        self.n_iter_ = len(self.net_.history)
+        names, problem = list(self._spec.names), self._problem
+        self.classes_, self.modality_names_, self._n_features_out = problem.classes, names, self.embed_dim
+        self.n_features_per_modality_ = dict(zip(names, self._spec.widths, strict=True))
+        fitted = unpacked(head["fitted"])
+        self.n_features_in_, self.best_epoch_ = int(fitted["n_features_in_"]), int(fitted["best_epoch_"])
+        if "feature_names_in_" in fitted:
+            self.feature_names_in_ = np.asarray(fitted["feature_names_in_"], dtype=object)
+
+    def _check_sizes(self, weights):
+        """Sizes that the head announces must be those of the weights, before memory is taken for them."""
+        n_active, n_members = len(self._inputs.active), self.n_members
+        found = weights["fusion.gate.from_embeddings"].shape[:2], weights["heads.weight"].shape
+        expected = (n_active, self.embed_dim), (n_members, self.embed_dim, self._problem.n_outputs)
+        _require(found == expected, "sizes of the network")
+        if "encoders.embeddings.norm_weight" in weights:
+            _require(weights["encoders.embeddings.norm_weight"].shape[2] == self.hidden_dim, "sizes of the network")
+
+
+def _plain_groups(groups):
+    """Column groups with pandas' and numpy's sequences as lists."""
+    if groups is None:
+        return None
+    return {name: group.tolist() if hasattr(group, "tolist") else group for name, group in groups.items()}
+
+
+def _encoder_widths(encoders):
+    """Name and output width of each encoder of the user's, by position."""
+    widths = {}
+    for m, encoder in encoders.items():
+        adapted = isinstance(encoder.adapter, torch.nn.Linear)
+        widths[str(m)] = [encoder.name, encoder.adapter.in_features if adapted else encoder.embed_dim]
+    return widths
