@@ -206,9 +206,8 @@ def test_text_that_is_refused_on_demand(clinic):
 def test_the_table_of_a_clinic_is_that_of_its_modalities():
     heart, table = load_heart_disease(), load_heart_disease(as_frame=True)
     frame = table.data
-    assert table.feature_names == heart.feature_names and frame.columns.tolist() == sum(
-        heart.feature_names.values(), []
-    )
+    names = [name for group in heart.feature_names.values() for name in group]
+    assert table.feature_names == heart.feature_names and frame.columns.tolist() == names
     assert frame["sex"].value_counts().to_dict() == {"male": 726, "female": 194}
     assert str(frame["exang"].dtype) == "boolean" and frame["thal"].isna().sum() == 486
     read = split_modalities(frame, table.feature_names)
