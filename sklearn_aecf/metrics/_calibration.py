@@ -54,17 +54,17 @@ _CONSTRAINTS = {
 }
 
 
-@validate_params(
-    {
-        **_CONSTRAINTS,
-        "norm": [StrOptions({"l1", "l2", "max"})],
-        "debias": ["boolean"],
-        "bootstrap_ci": [Interval(Real, 0, 1, closed="neither"), None],
-        "n_bootstrap": [Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
-)
+_ERROR_CONSTRAINTS = {
+    **_CONSTRAINTS,
+    "norm": [StrOptions({"l1", "l2", "max"})],
+    "debias": ["boolean"],
+    "bootstrap_ci": [Interval(Real, 0, 1, closed="neither"), None],
+    "n_bootstrap": [Interval(Integral, 1, None, closed="left")],
+    "random_state": ["random_state"],
+}
+
+
+@validate_params(_ERROR_CONSTRAINTS, prefer_skip_nested_validation=True)
 def expected_calibration_error(
     y_true,
     y_prob,
@@ -298,9 +298,8 @@ def _bins(confidence, correct, weight, n_bins, strategy):
     # Halfway between what was predicted and what came: neither alone is right, and accuracies of 0 or 1 in a bin of
     # few rows would claim certainty.
     typical = (accuracy + expected) / 2
-    share = np.divide(
-        weight, np.bincount(index, weights=weight, minlength=n_bins)[index], where=weight > 0, out=0 * weight
-    )
+    in_bin = np.bincount(index, weights=weight, minlength=n_bins)[index]
+    share = np.divide(weight, in_bin, where=weight > 0, out=np.zeros(len(weight)))
     effective = 1 / np.bincount(index, weights=share**2, minlength=n_bins)[filled]
     return ReliabilityCurve(expected, accuracy, total / total.sum(), count, typical * (1 - typical) / effective)
 
