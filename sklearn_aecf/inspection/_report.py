@@ -39,6 +39,9 @@ _STYLE = """
 .aecf-report .numbers div {list-style: none} .aecf-report .numbers b {display: block; font-size: 1.3rem}
 """
 
+# Fewer complete rows than this are too few to compare subsets on.
+FEW_ROWS = 10
+
 _SCRIPT = """
 for (const table of document.querySelectorAll(".aecf-report table:not([data-ready])")) {
   table.dataset.ready = "1";
@@ -173,6 +176,8 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     predictions, y = measures.predictions, measures.y
     subsets = choose_subsets("all", predictions.names, predictions.present)
     each, complete = measures.tables(subsets, predictions.rows_with, predictions.complete_rows)
+    n_complete = int(complete["n_rows"][0])
+    complete = complete if n_complete >= FEW_ROWS else None
     (observed,) = measures.tables(subsets[:1], predictions.all_rows)
     scores = list(measures.scorers) or ["accuracy"]
     first = {name: measures.scorers[name] for name in scores[:1]} if measures.scorers else None
@@ -198,7 +203,7 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     displays = _displays(estimator, bars, first, n_repeats, given)
     words = captions(
         n_rows=len(y),
-        n_complete=int(complete["n_rows"][0]),
+        n_complete=0 if complete is None else n_complete,
         score=score_label(scores[0]),
         positive=predictions.classes[-1] if y.ndim == 1 else None,
         labels=y.ndim == 2,
@@ -229,27 +234,34 @@ def _displays(estimator, bars, scoring, n_repeats, given):
 
 def _numbers(scores, observed, each, complete, present):
     """What stands at the top: each score and the calibration error, as observed, with everything, and at worst."""
-    n_rows, n_complete = len(present), int(complete["n_rows"][0])
+    n_rows, n_complete = len(present), int(present.all(axis=1).sum())
     numbers = {"rows": f"{n_rows} ({n_complete} with all modalities)"}
     empty = int((~present.any(axis=1)).sum())
     if empty:
         numbers["rows without any modality"] = str(empty)
-    compared = complete if n_complete else each
+    compared = _with_enough_rows(each) if complete is None else complete
     for score, title, worst in [
         *((score, score_label(score), np.nanargmin) for score in scores),
         ("ece", "ECE", np.nanargmax),
     ]:
         numbers[f"{title}, as observed (n={n_rows})"] = _shown(observed[score][0])
-        if n_complete:
+        if complete is not None:
             numbers[f"{title}, all modalities (n={n_complete})"] = _shown(complete[score][0])
         if len(each["subset"]) > 1 and not np.isnan(compared[score]).all():
             at = worst(compared[score])
-            rows = f"{'the same ' if n_complete else ''}n={compared['n_rows'][at]}"
+            rows = f"{'' if complete is None else 'the same '}n={compared['n_rows'][at]}"
             numbers[f"{title}, worst subset: {compared['subset'][at]} ({rows})"] = _shown(compared[score][at])
     return numbers
 
 
+def _with_enough_rows(table):
+    """Lines of a table of more than a few rows, if there is any: the worst of small numbers is chance."""
+    enough = (table["n_rows"] >= FEW_ROWS) & ~np.isnan(table["lying" if "lying" in table else "ece"])
+    return {name: column[enough] for name, column in table.items()} if enough.any() else table
+
+
 def _worst_lie(lying):
+    lying = _with_enough_rows(lying)
     worst = int(np.nanargmin(lying["lying"]))
     modality, kind, n_rows = (lying[column][worst] for column in ("modality", "kind", "n_rows"))
     told = f"{_shown(lying['missing'][worst])} missing, {_shown(lying['genuine'][worst])} genuine"
@@ -262,8 +274,7 @@ def _shown(value):
 
 def _with_complete(each, complete):
     """The table of subsets, with what they are worth on the rows that have all, where these are others."""
-    n_complete = complete["n_rows"][0]
-    if n_complete == 0 or (each["n_rows"] == n_complete).all():
+    if complete is None or (each["n_rows"] == complete["n_rows"][0]).all():
         return each
     measured = [name for name in each if name not in ("subset", "size", "n_rows", "confidence")]
     return each | {f"{name}_complete": complete[name] for name in measured}

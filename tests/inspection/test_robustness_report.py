@@ -95,6 +95,17 @@ class TestSameRows:
         removals = report.tables["Confidence without a modality"]["n_rows"].sum()
         assert numbers["rows surer with less"].endswith(f"% of {removals} removals")
 
+    def test_few_rows_that_have_all_are_no_comparison(self, trained, data):
+        X, y = data
+        complete = np.flatnonzero(X.present.all(axis=1))
+        rows = np.setdiff1d(np.arange(150), complete[9:])
+        report = robustness_report(trained, X[rows], y[rows], n_repeats=1)
+        assert report.numbers["rows"] == f"{len(rows)} (9 with all modalities)"
+        assert not any("all modalities (n=" in name or "the same" in name for name in report.numbers)
+        (worst,) = (name for name in report.numbers if name.startswith("accuracy, worst subset"))
+        assert int(worst.partition("(n=")[2].removesuffix(")")) >= 10
+        assert "accuracy_complete" not in report.tables["Each subset of modalities"]
+
     def test_no_row_has_all(self, trained, data):
         X, y = data
         rows = ~X.present.all(axis=1)
