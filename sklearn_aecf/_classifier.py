@@ -11,6 +11,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_aecf._data import (
+    as_array,
+    as_numbers,
     checked_name,
     did_you_mean,
     form_of,
@@ -287,8 +289,8 @@ class AECFClassifier(
         "monotone_weight": [Interval(Real, 0, 1e6, closed="left")],
         "corruption_rate": [Interval(Real, 0, 1, closed="left")],
         "corruption": [Corruption, None],
-        "learning_rate": [Interval(Real, 0, 1e300, closed="neither")],
-        "weight_decay": [Interval(Real, 0, 1e300, closed="left")],
+        "learning_rate": [Interval(Real, 0, 3e38, closed="neither")],
+        "weight_decay": [Interval(Real, 0, 3e38, closed="left")],
         "batch_size": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, 2**31, closed="left")],
         "early_stopping": ["boolean"],
@@ -642,9 +644,14 @@ class AECFClassifier(
         """X as scikit-learn's own checks leave it, which know numbers only."""
         if is_frame(X):
             refuse_twins(frame_columns(X), "X")
+        elif isinstance(X, list | tuple):
+            X = as_array(X, "X")
         if holds_more_than_numbers(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
+        if isinstance(X, np.ndarray) and X.dtype.kind == "O":
+            numbers = as_numbers(X)  # also of NA, which scikit-learn knows in frames only
+            X = X if numbers is None else numbers
         return validate_data(
             self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_features=int(reset)
         )

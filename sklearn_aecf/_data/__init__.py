@@ -1,7 +1,7 @@
 """What the user passed as X: the container, and the reader of every form of X."""
 
 from sklearn_aecf._data._caller import warn_caller
-from sklearn_aecf._data._columns import holds_more_than_numbers
+from sklearn_aecf._data._columns import as_numbers, holds_more_than_numbers
 from sklearn_aecf._data._container import MultimodalData
 from sklearn_aecf._data._forms import form_of
 from sklearn_aecf._data._groups import is_flat, match_columns, refuse_twins
@@ -9,6 +9,7 @@ from sklearn_aecf._data._spec import InputSpec
 from sklearn_aecf._data._split import Modalities, in_fitted_order, split_modalities
 from sklearn_aecf._data._values import (
     CHUNK_ROWS,
+    as_array,
     checked_name,
     did_you_mean,
     frame_columns,
@@ -26,6 +27,8 @@ __all__ = [
     "InputSpec",
     "Modalities",
     "MultimodalData",
+    "as_array",
+    "as_numbers",
     "checked_name",
     "did_you_mean",
     "form_of",

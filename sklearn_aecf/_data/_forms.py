@@ -264,7 +264,10 @@ class ArrayForm(_ColumnsForm):
         return MultimodalData.from_array(self.X, self.modalities)
 
     def _resolved(self):
-        return resolve_positions(self.modalities, np.asarray(self.X).shape[1])
+        array = np.asarray(self.X)
+        if array.ndim != 2:
+            raise ValueError(f"X must be a 2-D array to have columns. Got {array.ndim}-D of shape {array.shape}.")
+        return resolve_positions(self.modalities, array.shape[1])
 
     def _values(self, columns):
         return np.asarray(self.X)[:, columns]

@@ -94,6 +94,8 @@ def as_array(value, name):
         array = np.asarray(value) if isinstance(value, np.matrix) else value
     else:
         array = _listed(value, name)
+    if array.dtype.kind == "V":
+        raise TypeError(f"Modality {name!r} holds records; give an array of numbers, or a DataFrame.")
     if array.ndim == 0:
         raise TypeError(f"Modality {name!r} must be an array with one row per sample. Got {type(value).__name__}.")
     return array

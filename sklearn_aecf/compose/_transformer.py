@@ -360,7 +360,7 @@ class _Input:
         rows = ~np.any([missing_rows(array) for array in arrays], axis=0)
         values = arrays[0]
         if len(arrays) > 1:
-            values = np.concatenate([plain(array).reshape(len(array), -1) for array in arrays], axis=1)
+            values = _side_by_side([plain(array).reshape(len(array), _width(array)) for array in arrays])
         if labels is not None:
             framed = like is not None and rows.any()
         frame = None
@@ -419,6 +419,13 @@ def _passed(values, rows):
 
 def _width(part):
     return int(np.prod(part.shape[1:]))
+
+
+def _side_by_side(tables):
+    try:
+        return np.concatenate(tables, axis=1)
+    except TypeError:  # dates beside numbers
+        return np.concatenate([table.astype(object) for table in tables], axis=1)
 
 
 def _first_step(transformer):

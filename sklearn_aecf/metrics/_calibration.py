@@ -239,7 +239,7 @@ def _class_indices(truth, n_classes, labels):
             )
         labels = found
     labels = np.asarray(labels)
-    if (labels.dtype.kind in "biuf") != (truth.dtype.kind in "biuf"):
+    if isinstance(truth.tolist()[0], str) != isinstance(labels.tolist()[0], str):
         raise ValueError(
             f"y_true and labels hold classes of different types, e.g. {truth.tolist()[0]!r} and {labels.tolist()[0]!r}."
         )

@@ -168,7 +168,7 @@ def check_agree(one, other, what, atol=1e-6):
         raise Defect(f"{what}: refused {who} only: {type(refusal).__name__}", str(refusal))
     if isinstance(one, Refusal):
         return
-    one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+    one, other = (np.where(pd.isna(x), np.nan, x).astype(float) for x in (one, other))
     if one.shape != other.shape:
         raise Defect(f"{what}: shapes differ", f"{one.shape} and {other.shape}")
     if not np.allclose(one, other, rtol=atol, atol=atol, equal_nan=True):

@@ -97,7 +97,8 @@ def fit(case):
     check_unchanged(given.y, fresh.y, "y")
     if not isinstance(result, Refusal):
         check_answers(clf, X, given, case.get("seed", 0))
-    twin = {name: choice for name, choice in case.items() if choice not in EQUAL_CLASSES}
+    # A third class has another weight.
+    twin = {name: choice for name, choice in case.items() if choice not in EQUAL_CLASSES or "y" in case}
     if given.table is not None and not depends_on_spelling(case) and (twin != case or SPELLING & case.keys()):
         table = given.table if case.get("form", "dict") in DICT_LIKE else full(given.table)
         plain, other = _fitted(twin, table, given.plain_y, given.plain_weight, None, given.n_rows)

@@ -189,7 +189,7 @@ class TestScoring:
         report.to_html()
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("scoring", [None, ["f1_macro", "average_precision"]])
 def test_labels_do_not_warn_of_rows_that_the_report_selects(data, scoring):
     X, y = data
