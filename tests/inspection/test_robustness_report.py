@@ -202,7 +202,7 @@ def test_labels_do_not_warn_of_rows_that_the_report_selects(data, scoring):
         warnings.simplefilter("ignore")
         clf = fast_classifier().fit(X, Y)
     rows = np.arange(40)
-    warnings.filterwarnings("ignore", ".*parse")  # of older matplotlib
+    warnings.filterwarnings("ignore", ".* deprecated - use ")  # of older matplotlib
     report = robustness_report(clf, X[rows], Y[rows], scoring=scoring, n_repeats=1)
     assert report.numbers["rows without any modality"] == "3"
     if scoring is None:
