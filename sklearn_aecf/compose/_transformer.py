@@ -167,9 +167,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         plan = [(name, inputs, transformer) for name, inputs, transformer in plan if not _is("drop", transformer)]
         if not plan:
             raise ValueError("Every modality is dropped; keep at least one.")
-        given = [
-            _Input.of(form, data, inputs, framed=not _is("passthrough", transformer)) for _, inputs, transformer in plan
-        ]
+        given = [_Input.at_fit(form, data, inputs, transformer) for _, inputs, transformer in plan]
         y = None if y is None else np.asarray(y)
         results = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_transform_one)(name, part, clone(transformer, safe=False), y)
@@ -202,9 +200,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
                 checked_name(name, self.modality_names_in_)
         data = MultimodalData(in_fitted_order(dict(data), data.known_feature_names, self._features_in))
         labels = (self._columns if form.by_label else self._features_in) or {}
-        given = [
-            _Input.of(form, data, inputs, labels, like=self._frames[name]) for name, inputs, _ in self.transformers_
-        ]
+        given = [_Input.later(form, data, inputs, labels, self._frames[name]) for name, inputs, _ in self.transformers_]
         results = Parallel(n_jobs=self.n_jobs)(
             delayed(_transform_one)(name, part, transformer, self._shapes[name])
             for (name, _, transformer), part in zip(self.transformers_, given, strict=True)
@@ -352,24 +348,36 @@ class _Input:
     frame: object = None
 
     @classmethod
-    def of(cls, form, data, names, labels=None, *, framed=True, like=None):
-        """The modalities `names` of X; after `fit` with the columns and the kind of DataFrame of then, if any."""
+    def of(cls, data, names):
+        """Some modalities of a container."""
         if any(name not in data for name in names):
             return cls(None, np.zeros(len(data), dtype=bool))
         arrays = [data[name] for name in names]
         rows = ~np.any([missing_rows(array) for array in arrays], axis=0)
-        values = arrays[0]
-        if len(arrays) > 1:
-            values = _side_by_side([plain(array).reshape(len(array), _width(array)) for array in arrays])
-        if labels is not None:
-            framed = like is not None and rows.any()
-        frame = None
-        if framed and (labels is None or all(name in labels for name in names)):
-            frame = form.frame(names, labels)
-        if framed and frame is None and like is not None and values.shape[1:] == (len(like[1]),):
-            library, columns = like
-            frame = library(dict(zip(columns, plain(values).T.tolist(), strict=True)))
-        return cls(values, rows, frame)
+        if len(arrays) == 1:
+            return cls(arrays[0], rows)
+        return cls(_side_by_side([plain(array).reshape(len(array), _width(array)) for array in arrays]), rows)
+
+    @classmethod
+    def at_fit(cls, form, data, names, transformer):
+        """Some modalities of X, with a DataFrame where X is one or has one."""
+        given = cls.of(data, names)
+        if given.values is not None and not _is("passthrough", transformer):
+            given.frame = form.frame(names)
+        return given
+
+    @classmethod
+    def later(cls, form, data, names, labels, like):
+        """The same of further rows, with a DataFrame if there was one at fit; `labels` are those of then."""
+        given = cls.of(data, names)
+        if like is None or not given.rows.any():
+            return given
+        library, columns = like
+        if all(name in labels for name in names):
+            given.frame = form.frame(names, labels)
+        if given.frame is None and given.values.shape[1:] == (len(columns),):
+            given.frame = library(dict(zip(columns, plain(given.values).T.tolist(), strict=True)))
+        return given
 
     def like(self):
         """The kind of DataFrame and its columns, or None."""
