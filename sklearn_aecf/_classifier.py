@@ -180,7 +180,7 @@ class AECFClassifier(
     validation_fraction : float, "auto" or splitter of scikit-learn, default="auto"
         Share of the rows held out, stratified by class where every class has rows enough, or of whole `groups`;
         ``"auto"`` is 200 rows, but no less than 10 % (or 10,000 rows) and no more than 20 %. Of a splitter, e.g.
-        ``TimeSeriesSplit()``, the first split is taken.
+        ``TimeSeriesSplit()``, the last split is taken: what it trains on, and what it tests on.
     n_iter_no_change : int, default=10
         Epochs without a better validation loss after which training stops.
     temperature : {"subset", "global"} or None, default="subset"

@@ -1,5 +1,6 @@
 """Which rows are learnt from, which are held out, and what each of them weighs."""
 
+import copy
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -133,7 +134,7 @@ def hold_out(labelled, validation_set, fraction, groups, seed, problem):
     validation_set : mask of shape (n_rows,), LabelledRows or None
         None draws a share.
     fraction : float, splitter or None
-        Size of that share, stratified by class where scikit-learn can, or of whole groups; or an object whose first
+        Size of that share, stratified by class where scikit-learn can, or of whole groups; or an object whose last
         split it is. None holds nothing out.
     groups : array-like of shape (n_rows,), or None
     seed : int
@@ -153,9 +154,10 @@ def hold_out(labelled, validation_set, fraction, groups, seed, problem):
     else:
         groups = None if groups is None else _checked_groups(groups, labelled)
         if hasattr(fraction, "split"):
-            chosen = _first_split(labelled, fraction, groups, problem)
+            kept, chosen = _last_split(labelled, fraction, groups, seed, problem)
+            labelled = replace(labelled, rows=np.union1d(kept, chosen))
         elif groups is not None:
-            chosen = _share_of_groups(labelled, fraction, groups, seed, problem)
+            chosen = _share_of_groups(labelled, fraction, groups[labelled.rows], seed, problem)
         else:
             chosen = _stratified_share(labelled, fraction, seed, problem)
     training = replace(labelled, rows=np.setdiff1d(labelled.rows, chosen))
@@ -247,7 +249,7 @@ def _masked_rows(labelled, validation_set):
 
 
 def _checked_groups(groups, labelled):
-    """Group of each usable row, as an integer."""
+    """Group of each row, as an integer."""
     groups, n_rows = np.asarray(groups), len(labelled.data)
     if groups.shape != (n_rows,):
         raise ValueError(f"groups must have one group per row of X ({n_rows}). Got shape {groups.shape}.")
@@ -255,20 +257,27 @@ def _checked_groups(groups, labelled):
     if unknown.any():
         raise ValueError(f"groups lacks that of row {unknown.argmax()}; give every row one.")
     try:
-        return np.unique(groups, return_inverse=True)[1].ravel()[labelled.rows]
+        return np.unique(groups, return_inverse=True)[1].ravel()
     except TypeError:
         kinds = sorted({type(group).__name__ for group in groups})
         raise ValueError(f"groups mixes different types ({', '.join(kinds)}); give all of them one type.") from None
 
 
-def _first_split(labelled, splitter, groups, problem):
-    """Rows that a splitter of scikit-learn's tests on first."""
-    target = problem.strata(labelled.chosen_targets)
-    target = labelled.chosen_targets.encoded if target is None else target
-    _, chosen = next(iter(splitter.split(np.zeros((len(labelled), 1)), target, groups)), (None, ()))
+def _last_split(labelled, splitter, groups, seed, problem):
+    """Usable rows that a splitter of scikit-learn trains and tests on in its last split: in time, the latest."""
+    if getattr(splitter, "random_state", 0) is None:
+        splitter = copy.copy(splitter)
+        splitter.random_state = seed
+    target = problem.strata(labelled.targets)
+    target = labelled.targets.encoded if target is None else target
+    try:
+        *_, (kept, chosen) = splitter.split(np.zeros((len(target), 1)), target, groups)
+    except ValueError as error:
+        raise ValueError(f"validation_fraction={splitter!r} cannot split the rows: {error}") from error
+    kept, chosen = (np.intersect1d(labelled.rows, rows) for rows in (kept, chosen))
     if len(chosen) == 0:
-        raise ValueError(f"validation_fraction={splitter!r} holds no row out; give a splitter that tests on some.")
-    return labelled.rows[chosen]
+        raise ValueError(f"validation_fraction={splitter!r} holds no usable row out; give one that tests on some.")
+    return kept, chosen
 
 
 def _share_of_groups(labelled, fraction, groups, seed, problem):

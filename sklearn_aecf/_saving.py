@@ -297,8 +297,11 @@ class SavingMixin:
                 lost.append(name)
                 del params[name]
         module = self.net_.module_
+        # Of the net: parameters may have been set since.
+        params |= {"precision": self.net_.precision, "dropout": self.net_.module__dropout}
         network = {name: getattr(self.net_, f"module__{name}") for name in ("embed_dim", "hidden_dim", "n_members")}
-        network |= {"type": type(module).__name__, "widths": _encoder_widths(self.net_.module__encoders)}
+        own = self.net_.module is not AECFNetwork
+        network |= {"type": type(module).__name__, "own": own, "widths": _encoder_widths(self.net_.module__encoders)}
         fitted = {"n_features_in_": self.n_features_in_, "best_epoch_": self.best_epoch_}
         if hasattr(self, "feature_names_in_"):
             fitted["feature_names_in_"] = self.feature_names_in_.tolist()
@@ -362,7 +365,7 @@ class SavingMixin:
         try:
             params, stored = unpacked(head["params"]), unpacked(head["network"])
             lacking = sorted({part["name"] for part in head["inputs"] if "name" in part} - set(encoders or ()))
-            own_network = stored["type"] != AECFNetwork.__name__
+            own_network = stored["own"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} holds no model saved by sklearn-aecf, or is damaged: {error!r}.") from error
         if lacking:
@@ -376,6 +379,8 @@ class SavingMixin:
             clf = cls(**params, encoders=encoders, network=network)
             clf._validate_params()
             clf._restore(head, arrays, stored)
+            made = type(clf.net_.module_).__name__
+            _require(made == stored["type"], f"network {made} and that of the file, {stored['type']},")
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split()).rstrip(". ")
             raise ValueError(f"{path} holds a model whose parts do not fit together: {reason}.") from error

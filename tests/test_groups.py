@@ -5,10 +5,17 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import fast_classifier
+from conftest import fast_classifier, hide
 from numpy.testing import assert_array_equal
 from sklearn import config_context
-from sklearn.model_selection import GridSearchCV, GroupKFold, ShuffleSplit, TimeSeriesSplit, cross_validate
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    PredefinedSplit,
+    ShuffleSplit,
+    TimeSeriesSplit,
+    cross_validate,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -60,9 +67,10 @@ def test_of_groups_that_differ_in_size_those_come_closest_to_the_share(data, hel
 @pytest.mark.parametrize(
     ("splitter", "expected"),
     [
-        (ShuffleSplit(random_state=3), lambda rows: next(ShuffleSplit(random_state=3).split(rows))[1]),
-        (TimeSeriesSplit(n_splits=2), lambda rows: next(TimeSeriesSplit(n_splits=2).split(rows))[1]),
-        (GroupKFold(5), lambda rows: next(GroupKFold(5).split(rows, groups=np.arange(150) % 5))[1]),
+        (ShuffleSplit(random_state=3), lambda rows: list(ShuffleSplit(random_state=3).split(rows))[-1]),
+        (TimeSeriesSplit(n_splits=2, gap=3), lambda rows: list(TimeSeriesSplit(n_splits=2, gap=3).split(rows))[-1]),
+        (GroupKFold(5), lambda rows: list(GroupKFold(5).split(rows, groups=np.arange(150) % 5))[-1]),
+        (PredefinedSplit(np.where(np.arange(150) < 20, 0, -1)), lambda rows: (np.arange(20, 150), np.arange(20))),
     ],
 )
 def test_a_splitter_says_which(data, held_out, splitter, expected):
@@ -70,7 +78,24 @@ def test_a_splitter_says_which(data, held_out, splitter, expected):
     X = type(X)({**X, "all": np.ones((150, 1))})  # every row is usable
     groups = np.arange(150) % 5 if isinstance(splitter, GroupKFold) else None
     fast_classifier(validation_fraction=splitter).fit(X, y, groups=groups)
-    assert_array_equal(np.sort(held_out[0][1]), np.sort(expected(np.arange(150))))
+    for found, rows in zip(held_out[0], expected(np.arange(150)), strict=True):
+        assert_array_equal(np.sort(found), np.sort(rows))
+
+
+def test_a_splitter_splits_all_rows_of_which_the_usable_ones_stay(data, held_out):
+    X, y = data
+    X = hide(hide(hide(X, "a", slice(20)), "b", slice(20)), "c", slice(20))
+    fold = np.where((np.arange(150) >= 10) & (np.arange(150) < 60), 0, -1)
+    fast_classifier(validation_fraction=PredefinedSplit(fold)).fit(X, y)
+    assert held_out[0][1].min() >= 20 and held_out[0][1].max() < 60 <= held_out[0][0].min()
+
+
+def test_a_splitter_without_a_seed_gets_that_of_the_classifier(data):
+    X, y = data
+    state = np.random.get_state()[1].copy()
+    one, two = (fast_classifier(validation_fraction=ShuffleSplit()).fit(X, y).predict_proba(X) for _ in range(2))
+    assert_array_equal(one, two)
+    assert_array_equal(np.random.get_state()[1], state)
 
 
 def test_searches_and_pipelines_pass_groups_on(data, held_out):
