@@ -141,9 +141,10 @@ class Multiclass:
             per_class = counts.sum() / (len(counts) * np.maximum(counts, 1e-12))
         else:
             given = _weights_by_name(class_weight, self.classes.tolist(), "class")
-            per_class = near_one(np.asarray([given.get(label, 1.0) for label in self.classes.tolist()], dtype=float))
+            per_class = np.asarray([given.get(label, 1.0) for label in self.classes.tolist()], dtype=float)
             if (per_class > 0).sum() < 2:
                 raise ValueError(f"class_weight must be above 0 for at least 2 classes. Got {class_weight!r}.")
+            per_class = near_one(per_class)
         typical = (sample_weight * per_class[targets.encoded]).mean() or 1.0
         return lambda targets, sample_weight: (sample_weight * per_class[targets.encoded] / typical, None)
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import uuid
 import zipfile
 from collections.abc import Mapping
@@ -35,7 +36,10 @@ FORMAT = 1
 HEAD, TENSORS = "head.json", "tensors.safetensors"
 
 # A head is text about names and widths.
-MAX_HEAD = 2**28
+MAX_HEAD = 2**24
+
+# What parts of a file that do not fit each other may raise.
+_MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 
 _STRATEGIES = {kind.__name__: kind for kind in (UniformMasking, EntropyMasking, RegretMasking, RandomCorruption)}
 _RECORDS = {kind.__name__: kind for kind in (InputSpec, Encoding)}
@@ -171,6 +175,8 @@ def unpacked(value):
     if tag == "~dict":
         return {unpacked(key): unpacked(item) for key, item in content}
     if tag == "~array":
+        if not re.fullmatch(r"U|\|?O|[<>|=]?[biuf][1248]", content[0]):
+            raise ValueError(f"its array is of {content[0]!r}")
         return np.array(unpacked(content[1]), dtype=content[0])
     return {"~tuple": tuple, "~set": frozenset, "~slice": lambda bounds: slice(*bounds)}[tag](unpacked(content))
 
@@ -223,7 +229,12 @@ def fitted_of(head, arrays):
         raise TypeError("its spec is none")
     _require(len(spec.names) == len(spec.shapes) > 0 and all(isinstance(n, str) for n in spec.names), "names")
     active, prior = arrays["active"], arrays["prior"]
-    in_order = active.ndim == 1 and (np.diff(active) > 0).all() and active.size == len(head["inputs"]) > 0
+    in_order = (
+        active.dtype == np.int64
+        and active.ndim == 1
+        and (np.diff(active) > 0).all()
+        and active.size == len(head["inputs"]) > 0
+    )
     _require(in_order and active[0] >= 0 and active[-1] < len(spec.names), "active modalities")
     _require(problem.classes.ndim == 1 and prior.shape == problem.classes.shape and problem.n_outputs > 1, "classes")
     _require(((prior >= 0) & (prior <= 1)).all(), "prior")
@@ -232,8 +243,10 @@ def fitted_of(head, arrays):
     if head["temperature"] is not None:
         temperature = SubsetTemperature(method=head["temperature"]["method"], prior=head["temperature"]["prior"])
         temperature.log_scale_, temperature.absence_ = float(head["temperature"]["log_scale"]), arrays["absence"]
-        finite = math.isfinite(temperature.log_scale_) and np.isfinite(temperature.absence_).all()
-        _require(finite and temperature.absence_.shape == active.shape, "temperature")
+        absence = temperature.absence_
+        # The bounds that it is fitted within.
+        bounded = abs(temperature.log_scale_) <= 3 and ((absence >= 0) & (absence <= 3)).all()
+        _require(bounded and absence.shape == active.shape, "temperature")
     return spec, NetworkInputs(active, parts), problem, prior, temperature
 
 
@@ -305,7 +318,7 @@ class SavingMixin:
         fitted = {"n_features_in_": self.n_features_in_, "best_epoch_": self.best_epoch_}
         if hasattr(self, "feature_names_in_"):
             fitted["feature_names_in_"] = self.feature_names_in_.tolist()
-        numeric = {name: column for name, column in self.history_.items() if column.dtype.kind in "biuf"}
+        numeric = {k: v for k, v in self.history_.items() if v.ndim == 1 and v.dtype.kind in "biuf" and v.itemsize <= 8}
         write_file(
             path,
             {
@@ -366,7 +379,7 @@ class SavingMixin:
             params, stored = unpacked(head["params"]), unpacked(head["network"])
             lacking = sorted({part["name"] for part in head["inputs"] if "name" in part} - set(encoders or ()))
             own_network = stored["own"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _MISFITS as error:
             raise ValueError(f"{path} holds no model saved by sklearn-aecf, or is damaged: {error!r}.") from error
         if lacking:
             raise ValueError(
@@ -381,7 +394,7 @@ class SavingMixin:
             clf._restore(head, arrays, stored)
             made = type(clf.net_.module_).__name__
             _require(made == stored["type"], f"network {made} and that of the file, {stored['type']},")
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except _MISFITS as error:
             reason = " ".join(str(error).split()).rstrip(". ")
             raise ValueError(f"{path} holds a model whose parts do not fit together: {reason}.") from error
         return clf.to_device(clf.device if device is None else device)
@@ -402,11 +415,11 @@ class SavingMixin:
             self.net_.initialize()
         self.net_.module_.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self.net_.refuse_divergence()
+        _require(all(v.ndim == 1 for k, v in arrays.items() if k.startswith("history.")), "history")
         columns = {k.removeprefix("history."): v for k, v in arrays.items() if k.startswith("history.")}
         for row in zip(*columns.values(), strict=True):
-            self.net_.history.new_epoch()
-            for name, value in zip(columns, row, strict=True):
-                self.net_.history.record(name, value.item())
+            values = (value.item() for value in row)
+            self.net_.history.append({"batches": [], **dict(zip(columns, values, strict=True))})
         self.history_ = history_columns(self.net_)
         self.n_iter_ = len(self.net_.history)
         names, problem = list(self._spec.names), self._problem
@@ -420,10 +433,12 @@ class SavingMixin:
     def _check_sizes(self, weights):
         """Sizes that the head announces must be those of the weights, before memory is taken for them."""
         n_active, n_members = len(self._inputs.active), self.n_members
+        sizes = (self.embed_dim, self.hidden_dim, n_members)
+        _require(all(type(size) is int and size > 0 for size in sizes), "sizes of the network")
         found = weights["fusion.gate.from_embeddings"].shape[:2], weights["heads.weight"].shape
         expected = (n_active, self.embed_dim), (n_members, self.embed_dim, self._problem.n_outputs)
         _require(found == expected, "sizes of the network")
-        if "encoders.embeddings.norm_weight" in weights:
+        if any(isinstance(part, TableInput) for part in self._inputs.parts):
             _require(weights["encoders.embeddings.norm_weight"].shape[2] == self.hidden_dim, "sizes of the network")
 
 

@@ -241,6 +241,46 @@ def test_what_does_not_fit_is_refused_in_a_sentence(reliable, path, change, mess
         AECFClassifier.load(path)
 
 
+def test_a_network_that_a_function_changed_is_asked_for(data, path):
+    def make(**params):
+        network = AECFNetwork(**params)
+        network.heads.norm = nn.Identity()
+        return network
+
+    X, y = data
+    clf = fast_classifier(network=make).fit(X, y)
+    clf.save(path)
+    with pytest.raises(ValueError, match="was saved with network="):
+        AECFClassifier.load(path)
+    assert_array_equal(AECFClassifier.load(path, network=make).predict_proba(X), clf.predict_proba(X))
+
+
+def test_parameters_set_since_are_not_those_of_the_fit(data, path):
+    X, y = data
+    clf = fast_classifier().fit(X, y).set_params(precision="bfloat16", dropout=0, embed_dim=3)
+    clf.save(path)
+    assert_array_equal(AECFClassifier.load(path).predict_proba(X), clf.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda head, tensors: head["temperature"].update(log_scale=-1000.0),
+        lambda head, tensors: head["temperature"].update(log_scale=10**400),
+        lambda head, tensors: tensors.update(active=tensors["active"].astype(float)),
+        lambda head, tensors: head["problem"].update(classes={"~array": ["U500000000", ["a", "b"]]}),
+        lambda head, tensors: head["problem"].update(classes={"~array": []}),
+        lambda head, tensors: head.update(spec={"~record": []}),
+        lambda head, tensors: tensors.update({"history.x": np.ones((3, 2))}),
+    ],
+)
+def test_crafted_files_are_refused(reliable, path, change):
+    reliable[0].save(path)
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))} "):
+        AECFClassifier.load(path)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"nonsense", b"PK\x03\x04", pickle.dumps({"a": 1})], ids=["empty", "text", "zip head", "pickle"]
 )

@@ -7,13 +7,17 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_aecf._data._caller import warn_caller
-from sklearn_aecf._data._values import as_text, frame_to_array, is_frame, is_missing, missing_rows, plain
+from sklearn_aecf._data._values import Category, as_text, frame_to_array, is_frame, is_missing, missing_rows, plain
 
 # As many as scikit-learn's gradient boosting takes.
 MAX_CATEGORIES = 255
 
 # From so many rows on, text that is another one in more than every second row names rows, and no categories.
 ENOUGH_ROWS = 20
+
+
+# What numpy would turn into numbers all the same.
+_NO_NUMBERS = (Category, np.datetime64, np.timedelta64)
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def read_table(array, name, labels, *, encoding=None, encode=True):
         numbers = as_numbers(array)
         if numbers is not None:
             return numbers, present, None
-    table = array.astype(object)
+    table = as_objects(array)
     labels = [str(index) for index in range(table.shape[1])] if labels is None else labels
     if encoding is None and not encode:
         Encoding.of(table, labels, name)  # says what is wrong with dates and the like
@@ -148,12 +152,21 @@ def as_numbers(array):
     if array.dtype.kind not in "OUS":
         return None
     if array.dtype.kind == "O":
+        if any(isinstance(value, _NO_NUMBERS) for value in array.flat):
+            return None
         known = ~np.fromiter(map(is_missing, array.ravel()), dtype=bool, count=array.size).reshape(array.shape)
         array = np.where(known, array, np.nan)
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def as_objects(array):
+    """Dates stay dates: of nanoseconds numpy makes numbers."""
+    if array.dtype.kind not in "mM":
+        return array.astype(object)
+    return array.astype(f"{array.dtype.kind}8[us]").astype(object)
 
 
 def _called(label, name):
@@ -190,7 +203,7 @@ def _kind(column, called):
 
 def _categories(texts, called):
     found = sorted(set(texts))
-    n_numbers = sum(map(_is_number, found))
+    n_numbers = 0 if all(isinstance(text, Category) for text in texts) else sum(map(_is_number, found))
     if n_numbers == len(found):
         return None
     if 2 * n_numbers >= len(found):
@@ -204,7 +217,7 @@ def _categories(texts, called):
             f"{_sentence(called)} has {len(found)} different texts in {len(texts)} rows (e.g. {_short(found[0])}), too "
             "many for categories; turn them into features with a ModalityTransformer, or leave the column out."
         )
-    return tuple(found)
+    return tuple(map(str, found))
 
 
 def _cell_width(values, called):
@@ -218,6 +231,8 @@ def _cell_width(values, called):
 
 def _numbers(values, kind, called):
     try:
+        if any(isinstance(value, np.datetime64 | np.timedelta64) for value in values):
+            raise TypeError
         return np.asarray([float(value) for value in values])[:, None]
     except OverflowError:
         raise ValueError(
@@ -261,6 +276,8 @@ def _is_sequence(value):
 
 
 def _is_number(value):
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return False
     try:
         float(value)
     except (TypeError, ValueError, OverflowError):

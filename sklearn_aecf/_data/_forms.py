@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
 
-from sklearn_aecf._data._columns import as_numbers, holds_more_than_numbers
+from sklearn_aecf._data._columns import as_numbers, as_objects, holds_more_than_numbers
 from sklearn_aecf._data._container import MultimodalData, read_mapping
 from sklearn_aecf._data._groups import (
     as_slice,
@@ -242,7 +242,10 @@ class ArrayForm(_ColumnsForm):
             )
         if not (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf"):
             X = as_array(X, "X") if isinstance(X, list | tuple) else X
-            dtype = object if holds_more_than_numbers(X) else "numeric"
+            if holds_more_than_numbers(X):
+                X, dtype = as_objects(np.asarray(X)), object
+            else:
+                dtype = "numeric"
             X = check_array(X, dtype=dtype, ensure_all_finite=False, ensure_min_samples=0, ensure_min_features=0)
         if modalities is None and spec is not None and len(spec.names) > 1:
             if X.shape[1] != sum(spec.widths):

@@ -38,12 +38,29 @@ def frame_to_array(frame):
         array = frame.to_numpy(dtype=object, na_value=None)
         for column in np.flatnonzero([hasattr(dtype, "categories") for dtype in frame.dtypes]):
             # Categories are names, also where they are written with digits.
-            array[:, column] = [value if is_missing(value) else as_text(value) for value in array[:, column]]
+            array[:, column] = [value if is_missing(value) else Category(value) for value in array[:, column]]
         return array
     if all(dtype.is_numeric() or str(dtype) == "Boolean" for dtype in frame.dtypes):
         array = frame.to_numpy()
         return array.astype(float) if array.dtype.kind == "O" else array
-    return np.asarray([frame[name].to_list() for name in frame.columns], dtype=object).T
+    array = np.empty(frame.shape, dtype=object)
+    for column, name in enumerate(frame.columns):
+        names = str(frame.schema[name]).startswith(("Categorical", "Enum"))
+        for row, value in enumerate(frame[name].to_list()):  # numpy would open lists on assignment of all
+            array[row, column] = Category(value) if names and value is not None else value
+    return array
+
+
+class Category(str):
+    """The name of a category, also where it is written with digits; `value` is what stood for it."""
+
+    def __new__(cls, value):
+        category = super().__new__(cls, as_text(value))
+        category.value = value
+        return category
+
+    def __reduce__(self):
+        return Category, (self.value,)
 
 
 def as_text(value):

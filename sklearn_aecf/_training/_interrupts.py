@@ -41,7 +41,8 @@ class Interrupts:
         except KeyboardInterrupt:
             self.came = True
             raise
-        signal.signal(signal.SIGINT, self._note)
+        if signal.getsignal(signal.SIGINT) == self._before:  # else it has named its successor
+            signal.signal(signal.SIGINT, self._note)
 
 
 def fits_repeatedly():

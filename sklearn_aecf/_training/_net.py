@@ -234,6 +234,7 @@ class AECFNet(ClassifierMixin, NeuralNet):
             return super().fit_loop(X, y, epochs=epochs, **fit_params)
         except KeyboardInterrupt:
             self.interrupted_ = self.interrupted_ or self.interrupt_came()
+            torch.set_grad_enabled(True)  # it may have come where gradients were off
             raise
         except TrainingDivergedError as error:
             if not any(callback.load_best and callback.best_model_weights_ for callback in self.stoppers()):

@@ -376,7 +376,9 @@ class _Input:
         if all(name in labels for name in names):
             given.frame = form.frame(names, labels)
         if given.frame is None and given.values.shape[1:] == (len(columns),):
-            given.frame = library(dict(zip(columns, plain(given.values).T.tolist(), strict=True)))
+            # Categories as they stood in the DataFrame.
+            table = [[getattr(value, "value", value) for value in column] for column in plain(given.values).T.tolist()]
+            given.frame = library(dict(zip(columns, table, strict=True)))
         return given
 
     def like(self):

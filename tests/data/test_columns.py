@@ -244,3 +244,40 @@ def test_any_column_is_read_or_refused_in_a_sentence(values):
         assert read.arrays[0].dtype.kind == "f" and len(read.arrays[0]) == len(values)
         again = split_modalities({"m": table}, spec=read.spec)
         assert_array_equal(again.arrays[0], read.arrays[0])
+
+
+@pytest.mark.parametrize("unit", ["ns", "D"])
+@pytest.mark.parametrize("kind", ["datetime64", "timedelta64"])
+def test_dates_are_no_numbers_in_any_form(kind, unit):
+    dates = np.arange(60).astype(f"{kind}[{unit}]")[:, None]
+    cells = np.array([[date] for date in dates[:, 0]], dtype=object)
+    y = np.arange(60) % 2
+    for X in ({"m": dates}, {"m": cells}, dates, cells):
+        with pytest.raises(
+            ValueError, match=r"^Column '0' of modality '[mX]' must hold numbers\. .*turn dates into numbers"
+        ):
+            fast_classifier().fit(X, y)
+
+
+def test_categories_written_with_digits_are_categories(rng):
+    codes = rng.choice([10115, 20095, 80331], 60)
+    x = rng.normal(size=60)
+    frames = (
+        pd.DataFrame({"zip": pd.Categorical(codes), "x": x}),
+        pl.DataFrame({"zip": pl.Series(codes.astype(str)).cast(pl.Categorical), "x": x}),
+    )
+    for frame in frames:
+        read = split_modalities(frame, {"m": ["zip", "x"]})
+        assert read.arrays[0].shape == (60, 4)
+        assert_array_equal(
+            split_modalities(MultimodalData.from_frame(frame, {"m": ["zip", "x"]})).arrays[0], read.arrays[0]
+        )
+    mixed = pd.DataFrame({"grade": pd.Categorical(["1", "2", "A"] * 20)})
+    assert split_modalities(mixed, {"m": ["grade"]}).arrays[0].shape == (60, 3)
+
+
+def test_polars_modalities_of_vectors_alone(rng):
+    vectors = rng.normal(size=(40, 3))
+    frame = pl.DataFrame({"v": vectors.tolist(), "x": np.ones(40)})
+    assert_array_equal(split_modalities(frame, {"v": ["v"], "x": ["x"]}).arrays[0], vectors)
+    assert_array_equal(split_modalities({"v": frame[["v"]]}).arrays[0], vectors)
