@@ -17,8 +17,8 @@ from sklearn_aecf.nn._runtime import WORK_PER_THREAD, autocast, one_thread, seed
 MAX_ROWS = 1024
 
 # Matrix products treat the last rows of a batch that fill no block differently, in the last digit, and torch computes
-# batched ones of fewer than 400 multiplications in another way. Whole blocks of enough rows make a row's prediction the
-# same bits whichever rows are beside it.
+# batched ones of fewer than 400 multiplications in another way. With whole blocks of enough rows a row's prediction
+# hardly depends on the rows beside it: by 1e-7 at most, where measured.
 BLOCK_ROWS = 64
 SMALL_BLOCK_ROWS = 16
 FEW_MULTIPLICATIONS = 400

@@ -484,10 +484,15 @@ def as_label_array(y, classes=None):
 
 def _label_names(y):
     """Names of the columns of a DataFrame of labels, or None."""
-    if not is_frame(y) or len(frame_columns(y)) < 2 or not all(isinstance(name, str) for name in frame_columns(y)):
+    if not is_frame(y) or len(frame_columns(y)) < 2:
         return None
-    refuse_twins(frame_columns(y), "y")
-    return frame_columns(y)
+    names = frame_columns(y)
+    refuse_twins(names, "y")
+    if all(isinstance(name, str) for name in names):
+        return names
+    if names != list(range(len(names))):
+        raise ValueError(f"y has columns named {quoted(names)}; name labels by text, or give an array without names.")
+    return None
 
 
 # By the name in a file.

@@ -83,6 +83,8 @@ def row_weights(sample_weight, n_rows):
     -------
     ndarray of float64, shape (n_rows,)
     """
+    if np.ma.is_masked(sample_weight):
+        raise ValueError("sample_weight is masked in some rows; give every row a number.")
     try:
         weight = None if sample_weight is None else np.asarray(sample_weight)
         if weight is not None:
@@ -250,6 +252,8 @@ def _masked_rows(labelled, validation_set):
 
 def _checked_groups(groups, labelled):
     """Group of each row, as an integer."""
+    if np.ma.is_masked(groups):
+        raise ValueError("groups is masked in some rows; give every row one.")
     groups, n_rows = np.asarray(groups), len(labelled.data)
     if groups.shape != (n_rows,):
         raise ValueError(f"groups must have one group per row of X ({n_rows}). Got shape {groups.shape}.")

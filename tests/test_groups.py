@@ -115,6 +115,7 @@ def test_searches_and_pipelines_pass_groups_on(data, held_out):
 @pytest.mark.parametrize(
     ("groups", "fraction", "message"),
     [
+        (np.ma.array(np.arange(150), mask=np.arange(150) == 3), "auto", "groups is masked in some rows; give every row one."),
         (np.arange(149), "auto", "groups must have one group per row of X (150). Got shape (149,)."),
         (np.where(np.arange(150) == 4, np.nan, 1), "auto", "groups lacks that of row 4; give every row one."),
         (np.array([1, "a"] * 75, dtype=object), "auto", "groups mixes different types (int, str); give all of them one type."),

@@ -148,9 +148,10 @@ def test_labels_that_validation_rows_do_not_report(data):
         (np.array([b"x", "y"], dtype=object), "y holds bytes; make them text, e.g. numpy.char.decode(y)."),
         (torch.eye(2).to_sparse(), "y is a sparse tensor; a dense one is needed. Convert it with .to_dense()."),
         (pd.DataFrame([[0, 1], [1, 0]], columns=["p", "p"]), "y has 2 columns named 'p'; give each a name of its own."),
+        (pd.DataFrame([[0, 1], [1, 0]], columns=[1, 0]), "y has columns named 1, 0; name labels by text, or give an array without names."),
         (pd.DataFrame({"p": [0, 1], "q": [np.nan, -1]}), "Label 'q' of y is never reported; drop its column."),
     ],
-    ids=["empty", "ragged", "bytes", "bytes among objects", "sparse", "twins", "never reported"],
+    ids=["empty", "ragged", "bytes", "bytes among objects", "sparse", "twins", "integer names", "never reported"],
 )  # fmt: skip
 def test_no_targets(y, message):
     with pytest.raises((ValueError, TypeError), match=f"^{re.escape(message)}$"):

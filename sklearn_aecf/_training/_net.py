@@ -384,6 +384,11 @@ def make_net(
                 "callbacks must be a list of skorch callbacks, or of pairs of a name and one. Got "
                 f"{type(callback).__name__}."
             )
+        if validation is None and isinstance(callback, EarlyStopping) and str(callback.monitor).startswith("valid"):
+            raise ValueError(
+                f"callbacks has an EarlyStopping that watches {callback.monitor!r}, but no rows are held out; set "
+                "early_stopping=True, give validation_set, or let it watch 'train_loss'."
+            )
     chosen = [("aecf_task", EndEpochTask()), ("aecf_state", KeepState())]
     if validation is not None and patience is not None and not any(isinstance(c, EarlyStopping) for _, c in users):
         stop = EarlyStopping(monitor=stopping_loss, patience=patience, load_best=True, sink=noop)

@@ -272,3 +272,12 @@ def test_divergence_is_told(data, params):
     ):
         clf.set_params(learning_rate=1e38).fit(X, y)
     assert_array_equal(clf.predict_proba(X), expected)
+
+
+def test_early_stopping_without_rows_to_watch_is_refused(data):
+    message = (
+        "callbacks has an EarlyStopping that watches 'valid_loss', but no rows are held out; set early_stopping=True, give "
+        "validation_set, or let it watch 'train_loss'."
+    )
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        fast_classifier(early_stopping=False, callbacks=[EarlyStopping()]).fit(*data)
