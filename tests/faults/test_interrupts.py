@@ -20,6 +20,14 @@ from skorch.callbacks import Callback
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX has them")
 
 
+@pytest.fixture(autouse=True)
+def _python_handles_signals():
+    """A shell starts what runs in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupting(Callback):
     """Sends SIGINT in an epoch, at one of skorch's points."""
 
