@@ -7,7 +7,7 @@ def captions(*, n_rows, n_complete, score, positive=None, labels=False):
     Parameters
     ----------
     n_rows, n_complete : int
-        Rows, and rows that have all modalities.
+        Rows, and rows that have all modalities; 0 where these are too few to compare on.
     score : str
         Readable name of the score that is drawn.
     positive : object, default=None
@@ -78,5 +78,5 @@ def _marks(n_rows, n_complete):
     if n_complete == n_rows:
         return "All bars have the same rows."
     if n_complete == 0:
-        return "Bars differ in their rows, and no row has all modalities: they compare only roughly."
+        return "Bars differ in their rows, and too few rows have all modalities: they compare only roughly."
     return f"Bars differ in their rows. Marks do not: they are of the {n_complete} rows that have all."

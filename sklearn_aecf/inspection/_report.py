@@ -132,8 +132,9 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
 
     Numbers that compare are of the same rows, and every number says of how many. "As observed" is the estimator on all
     rows as they are. All modalities, the worst subset and the marks in the picture of subsets are of the rows that have
-    all modalities; without such rows, the worst subset is of the rows that have it. The table of sensitivity and
-    specificity hides a modality in all rows; it is there for two classes, of which ``classes_[1]`` is the positive one.
+    all modalities; with fewer than 10 such rows, the worst subset is of the rows that have it. The table of sensitivity
+    and specificity hides a modality in all rows; it is there for two classes, of which ``classes_[1]`` is the positive
+    one.
 
     Parameters
     ----------
@@ -239,7 +240,7 @@ def _numbers(scores, observed, each, complete, present):
     empty = int((~present.any(axis=1)).sum())
     if empty:
         numbers["rows without any modality"] = str(empty)
-    compared = _with_enough_rows(each) if complete is None else complete
+    compared = _with_enough_rows(each, "ece") if complete is None else complete
     for score, title, worst in [
         *((score, score_label(score), np.nanargmin) for score in scores),
         ("ece", "ECE", np.nanargmax),
@@ -254,14 +255,14 @@ def _numbers(scores, observed, each, complete, present):
     return numbers
 
 
-def _with_enough_rows(table):
+def _with_enough_rows(table, measure):
     """Lines of a table of more than a few rows, if there is any: the worst of small numbers is chance."""
-    enough = (table["n_rows"] >= FEW_ROWS) & ~np.isnan(table["lying" if "lying" in table else "ece"])
+    enough = (table["n_rows"] >= FEW_ROWS) & ~np.isnan(table[measure])
     return {name: column[enough] for name, column in table.items()} if enough.any() else table
 
 
 def _worst_lie(lying):
-    lying = _with_enough_rows(lying)
+    lying = _with_enough_rows(lying, "lying")
     worst = int(np.nanargmin(lying["lying"]))
     modality, kind, n_rows = (lying[column][worst] for column in ("modality", "kind", "n_rows"))
     told = f"{_shown(lying['missing'][worst])} missing, {_shown(lying['genuine'][worst])} genuine"
