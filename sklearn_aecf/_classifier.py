@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklearn_aecf._data import (
     as_array,
     as_numbers,
-    checked_name,
     did_you_mean,
+    flags_of,
     form_of,
     frame_columns,
     holds_more_than_numbers,
@@ -463,12 +463,16 @@ class AECFClassifier(
         fraction = _validation_fraction(self.validation_fraction, len(data)) if self.early_stopping else None
         training, validation = hold_out(usable, validation_set, fraction, groups, seed, problem)
         if not again:
-            self._spec, self._problem = data.spec, problem
-            self.classes_ = problem.classes
-            self.modality_names_ = list(data.names)
-            self.n_features_per_modality_ = dict(zip(data.names, data.spec.widths, strict=True))
-            self._n_features_out = self.embed_dim
+            self._adopt(data.spec, problem)
         return *weighed(training, validation, self.class_weight, problem), seed
+
+    def _adopt(self, spec, problem):
+        """Take on what X and y look like, and the attributes that say so."""
+        self._spec, self._problem = spec, problem
+        self.classes_ = problem.classes
+        self.modality_names_ = list(spec.names)
+        self.n_features_per_modality_ = dict(zip(spec.names, spec.widths, strict=True))
+        self._n_features_out = self.embed_dim
 
     def _check_scale(self, names):
         for name in self.scale if isinstance(self.scale, list) else ():
@@ -859,8 +863,7 @@ def subsets_as_flags(subsets, names):
     if lists and len(subsets) == 0:
         raise ValueError("subsets is empty; give at least one.")
     if lists and all(isinstance(name, str) for subset in subsets for name in subset):
-        chosen = [{checked_name(name, names) for name in subset} for subset in subsets]
-        return np.asarray([[m in subset for m in range(len(names))] for subset in chosen], dtype=bool)
+        return np.asarray([flags_of(subset, names) for subset in subsets], dtype=bool)
     try:
         flags = np.asarray(subsets)
     except ValueError:

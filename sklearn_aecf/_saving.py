@@ -2,12 +2,9 @@
 
 import json
 import math
-import os
 import re
-import uuid
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_aecf._data import InputSpec, quoted, warn_caller
 from sklearn_aecf._data._columns import Encoding
+from sklearn_aecf._files import whole_file
 from sklearn_aecf._inputs import ModalityStatistics, NetworkInputs, RawInput, TableInput
 from sklearn_aecf._problem import PROBLEMS
 from sklearn_aecf._training import history_columns
@@ -63,16 +61,9 @@ def write_file(path, head, arrays):
     OSError
         If it cannot be written.
     """
-    path = Path(path)
-    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with open(unfinished, "xb") as file, zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(HEAD, json.dumps({"format": FORMAT, **head}, allow_nan=False))
-            archive.writestr(TENSORS, save_tensors({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
-        os.replace(unfinished, path)
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
+    with whole_file(Path(path)) as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(HEAD, json.dumps({"format": FORMAT, **head}, allow_nan=False))
+        archive.writestr(TENSORS, save_tensors({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
 
 
 def read_file(path):
@@ -422,9 +413,7 @@ class SavingMixin:
             self.net_.history.append({"batches": [], **dict(zip(columns, values, strict=True))})
         self.history_ = history_columns(self.net_)
         self.n_iter_ = len(self.net_.history)
-        names, problem = list(self._spec.names), self._problem
-        self.classes_, self.modality_names_, self._n_features_out = problem.classes, names, self.embed_dim
-        self.n_features_per_modality_ = dict(zip(names, self._spec.widths, strict=True))
+        self._adopt(self._spec, self._problem)
         fitted = unpacked(head["fitted"])
         self.n_features_in_, self.best_epoch_ = int(fitted["n_features_in_"]), int(fitted["best_epoch_"])
         if "feature_names_in_" in fitted:

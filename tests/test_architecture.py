@@ -12,6 +12,7 @@ import sklearn_aecf
 
 PACKAGE = Path(sklearn_aecf.__file__).parent
 ROOMS = [
+    "_files",
     "_data",
     "losses",
     "_problem",
@@ -31,6 +32,7 @@ ROOMS = [
     "datasets",
 ]
 WITHOUT_TORCH = [
+    "_files",
     "_data",
     "_rows",
     "calibration",

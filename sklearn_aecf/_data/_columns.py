@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_aecf._data._caller import warn_caller
-from sklearn_aecf._data._values import Category, as_text, frame_to_array, is_frame, is_missing, missing_rows, plain
+from sklearn_aecf._data._values import Category, as_text, holds_numbers, is_frame, is_missing, missing_rows, plain
 
 # As many as scikit-learn's gradient boosting takes.
 MAX_CATEGORIES = 255
@@ -16,8 +16,9 @@ MAX_CATEGORIES = 255
 ENOUGH_ROWS = 20
 
 
-# What numpy would turn into numbers all the same.
-_NO_NUMBERS = (Category, np.datetime64, np.timedelta64)
+# What numpy and Python would turn into numbers all the same.
+_DATES = (np.datetime64, np.timedelta64)
+_NO_NUMBERS = (Category, *_DATES)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def holds_more_than_numbers(X):
     if sparse.issparse(X) or hasattr(X, "detach") or X is None or isinstance(X, str | bytes):
         return False
     if is_frame(X):
-        return frame_to_array(X).dtype.kind == "O"  # perhaps with NA, which scikit-learn cannot read
+        return not holds_numbers(X)  # perhaps objects with NA, which scikit-learn cannot read
     try:
         array = np.asarray(X)
     except ValueError:
@@ -231,7 +232,7 @@ def _cell_width(values, called):
 
 def _numbers(values, kind, called):
     try:
-        if any(isinstance(value, np.datetime64 | np.timedelta64) for value in values):
+        if any(isinstance(value, _DATES) for value in values):
             raise TypeError
         return np.asarray([float(value) for value in values])[:, None]
     except OverflowError:
@@ -276,7 +277,7 @@ def _is_sequence(value):
 
 
 def _is_number(value):
-    if isinstance(value, np.datetime64 | np.timedelta64):
+    if isinstance(value, _DATES):
         return False
     try:
         float(value)
@@ -286,11 +287,7 @@ def _is_number(value):
 
 
 def _remedy(value):
-    if (
-        hasattr(value, "isoformat")
-        or hasattr(value, "total_seconds")
-        or isinstance(value, np.datetime64 | np.timedelta64)
-    ):
+    if hasattr(value, "isoformat") or hasattr(value, "total_seconds") or isinstance(value, _DATES):
         return "turn dates into numbers, e.g. days since a fixed date"
     return "turn it into numbers or text first"
 

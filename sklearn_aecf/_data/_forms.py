@@ -352,9 +352,13 @@ class _FrameForm(_ColumnsForm):
         parts = {name: columns_to_array(self.X, list(wanted)) for name, wanted in labels.items()}
         return parts, InputSpec(labels={name: tuple(wanted) for name, wanted in labels.items()}, unused=unused)
 
+    @cached_property
+    def _matched(self):
+        return match_columns(self.X, self.modalities, "drop")
+
     def labels(self):
         """Labels of the columns of each modality; the others are left out."""
-        return match_columns(self.X, self.modalities, "drop")
+        return self._matched
 
     def unused(self):
         """Labels of the columns that belong to no modality."""

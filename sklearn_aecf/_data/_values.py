@@ -30,8 +30,7 @@ def select_columns(frame, columns):
 def frame_to_array(frame):
     """Values of a DataFrame as 2-D array; numeric where every column is, with NA as NaN, else object."""
     if hasattr(frame, "iloc"):
-        kinds = [getattr(dtype, "kind", "O") for dtype in frame.dtypes]
-        if all(kind in "biuf" for kind in kinds):
+        if holds_numbers(frame):
             # Nullable integers and booleans need somewhere to put NA: a float.
             plain = all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
             return frame.to_numpy() if plain else frame.to_numpy(dtype=float, na_value=np.nan)
@@ -40,7 +39,7 @@ def frame_to_array(frame):
             # Categories are names, also where they are written with digits.
             array[:, column] = [value if is_missing(value) else Category(value) for value in array[:, column]]
         return array
-    if all(dtype.is_numeric() or str(dtype) == "Boolean" for dtype in frame.dtypes):
+    if holds_numbers(frame):
         array = frame.to_numpy()
         return array.astype(float) if array.dtype.kind == "O" else array
     array = np.empty(frame.shape, dtype=object)
@@ -49,6 +48,13 @@ def frame_to_array(frame):
         for row, value in enumerate(frame[name].to_list()):  # numpy would open lists on assignment of all
             array[row, column] = Category(value) if names and value is not None else value
     return array
+
+
+def holds_numbers(frame):
+    """Whether every column of a DataFrame is of numbers or booleans, as their dtypes say."""
+    if hasattr(frame, "iloc"):
+        return all(getattr(dtype, "kind", "O") in "biuf" for dtype in frame.dtypes)
+    return all(dtype.is_numeric() or str(dtype) == "Boolean" for dtype in frame.dtypes)
 
 
 class Category(str):
@@ -364,6 +370,12 @@ def did_you_mean(name, names):
     """The end of a sentence about an unknown name: the closest of the known ones, if any is close."""
     close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
     return f"; did you mean {close[0]!r}?" if close else "."
+
+
+def flags_of(names, known):
+    """Which of the known modalities are named, a tuple of bools; an unknown one is an error."""
+    positions = {checked_name(name, known) for name in names}
+    return tuple(m in positions for m in range(len(known)))
 
 
 def checked_name(name, known):

@@ -152,7 +152,7 @@ class AECFNet(ClassifierMixin, NeuralNet):
             self.interrupted_ = True
             raise
         except RuntimeError as error:
-            if all(torch.isfinite(weights).all() for weights in self.module_.parameters()):
+            if self._is_finite():
                 raise
             raise self._diverged(f"weights are no longer finite ({error})") from error
         # One fetch: every `.item()` in a step would make the host wait for the device.
@@ -254,8 +254,11 @@ class AECFNet(ClassifierMixin, NeuralNet):
 
     def refuse_divergence(self):
         """Raise if the weights that are kept are not finite, of which the last step told no loss."""
-        if not all(torch.isfinite(weights).all() for weights in self.module_.parameters()):
+        if not self._is_finite():
             raise self._diverged("weights are no longer finite")
+
+    def _is_finite(self):
+        return all(torch.isfinite(weights).all() for weights in self.module_.parameters())
 
     def _diverged(self, what):
         return TrainingDivergedError(

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sklearn_aecf._files import whole_file
+
 KEY_BYTES = DIGEST_BYTES = 16
 SUFFIX = ".features"
 MAGIC = b"AECF features 1\n"
@@ -104,14 +106,9 @@ class FeatureStore:
 
     def _write(self, some):
         keys, rows = zip(*some, strict=True)
-        unfinished = self.folder / f"{uuid.uuid4().hex}.part"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(unfinished, "xb") as file:
-                file.writelines(self._sealed(b"".join(keys), np.stack(rows).astype(ROW_DTYPE, copy=False)))
-            os.replace(unfinished, unfinished.with_suffix(SUFFIX))
-        finally:
-            unfinished.unlink(missing_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.folder / f"{uuid.uuid4().hex}{SUFFIX}") as file:
+            file.writelines(self._sealed(b"".join(keys), np.stack(rows).astype(ROW_DTYPE, copy=False)))
 
     def _sealed(self, keys, rows):
         head, values = HEAD.pack(MAGIC, *rows.shape), rows.tobytes()

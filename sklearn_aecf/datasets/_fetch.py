@@ -7,7 +7,6 @@ import numbers
 import os
 import stat
 import time
-import uuid
 import warnings
 import zipfile
 from contextlib import contextmanager, suppress
@@ -18,6 +17,8 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 from sklearn.datasets import get_data_home
+
+from sklearn_aecf._files import whole_file
 
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 60
@@ -341,20 +342,15 @@ def check_arrays(path, stored, remedy, *, shapes, ranges, kinds, finite=()):
 
 def save_npz(path, arrays):
     """Write an npz file whole or not at all; where the folder cannot be written, warn and go on without."""
-    unfinished = path.with_name(f"{uuid.uuid4().hex}.part")
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(unfinished, "xb") as file:
+        with whole_file(path) as file:
             file.write(content.getbuffer())
-        os.replace(unfinished, path)
     except OSError as error:
         warnings.warn(
             f"{path} could not be written ({error.strerror or error}), so the next call builds the data again; give a "
             "data_home that can be written to.",
             stacklevel=3,
         )
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import UndefinedMetricWarning
 
-from sklearn_aecf._data import checked_name, form_of
+from sklearn_aecf._data import checked_name, flags_of, form_of
 from sklearn_aecf._problem import Multiclass, Multilabel
 from sklearn_aecf.compose import corrupt_modalities
 from sklearn_aecf.metrics._inside import modalities_of, unwrapped
@@ -129,8 +129,7 @@ def _named_subset(subset, names):
     subset = [subset] if isinstance(subset, str) else list(subset)
     if not subset:
         raise ValueError("A subset is empty; name at least one modality in each.")
-    positions = {checked_name(name, names) for name in subset}
-    return tuple(m in positions for m in range(len(names)))
+    return flags_of(subset, names)
 
 
 def as_fitted(flags, names, fitted):

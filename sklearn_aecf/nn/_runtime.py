@@ -111,20 +111,24 @@ def usual_torch(dtype: torch.dtype = torch.float32):
 
 
 @contextmanager
-def one_thread(wanted: bool):
-    """One thread, and afterwards as many as before: two would wait for each other longer than they compute."""
+def some_threads(n_threads: int):
+    """As many threads as given, and afterwards as many as before."""
     before = torch.get_num_threads()
-    if not wanted or before == 1:
+    if n_threads == before:
         yield
         return
-    torch.set_num_threads(1)
+    torch.set_num_threads(n_threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-@contextmanager
+def one_thread(wanted: bool):
+    """One thread, if that is wanted: two would wait for each other longer than they compute."""
+    return some_threads(1 if wanted else torch.get_num_threads())
+
+
 def suited_threads(work: int):
     """As many threads as a step can use, one less than allowed, and afterwards as many as before.
 
@@ -137,13 +141,4 @@ def suited_threads(work: int):
     work : int
         Multiplications of a step.
     """
-    before = torch.get_num_threads()
-    suited = max(1, min(before - 1, work // WORK_PER_THREAD))
-    if suited == before:
-        yield
-        return
-    torch.set_num_threads(suited)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return some_threads(max(1, min(torch.get_num_threads() - 1, work // WORK_PER_THREAD)))
