@@ -417,7 +417,9 @@ class MultimodalData(Mapping):
         import pandas as pd
 
         labels = [(name, feature) for name in self for feature in self.feature_names(name)]
-        columns = [column for array in self.values() for column in _with_nan(array).reshape(len(self), _width(array)).T]
+        # pandas takes no rows of numbers with the bytes in another order than this machine's.
+        arrays = [_with_nan(array).reshape(len(self), _width(array)) for array in self.values()]
+        columns = [column for array in arrays for column in array.astype(array.dtype.newbyteorder("="), copy=False).T]
         index = pd.MultiIndex.from_tuples(labels, names=["modality", "feature"])
         return pd.DataFrame(dict(enumerate(columns))).set_axis(index, axis=1)
 

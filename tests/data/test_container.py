@@ -251,6 +251,11 @@ class TestFromFrame:
         again = MultimodalData.from_frame(frame)
         assert again == X and again.feature_names("labs") == ["na", "k"]
 
+    def test_rows_of_numbers_with_their_bytes_in_the_other_order_can_be_taken(self):
+        swapped = np.arange(6, dtype=float).reshape(3, 2).astype(np.dtype(float).newbyteorder())
+        frame = MultimodalData({"labs": swapped}).to_frame()
+        assert frame.iloc[[2, 0]].to_numpy().tolist() == [[4, 5], [0, 1]]
+
     @pytest.mark.parametrize(
         ("groups", "message"),
         [
