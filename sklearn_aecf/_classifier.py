@@ -211,7 +211,8 @@ class AECFClassifier(
         Seed of initial weights, order, masks and split. With an int and the same number of threads a fit on CPU is
         bit-identical. The global random states are not touched.
     verbose : int, default=0
-        1 shows skorch's progress bar and table.
+        1 shows skorch's progress bar and table, with the seconds that are left at most. 0 is silent, but a fit that may
+        take more than five minutes is warned about after its first epoch.
 
     Attributes
     ----------
