@@ -114,10 +114,8 @@ class ModelGraph(nn.Module):
                     f"it. Modalities: {quoted(self.shapes)}."
                 )
             if tuple(arrays[name].shape[1:]) != shape:
-                raise ValueError(
-                    f"Modality {name!r} must have shape (n_rows, {', '.join(map(str, shape))}). "
-                    f"Got {tuple(arrays[name].shape)}."
-                )
+                expected = ", ".join(map(str, ("n_rows", *shape)))
+                raise ValueError(f"Modality {name!r} must have shape ({expected}). Got {tuple(arrays[name].shape)}.")
 
     def example(self) -> dict[str, Tensor]:
         """Rows to trace with."""

@@ -349,13 +349,20 @@ class Preparation(nn.Module):
 
     def forward(self, arrays: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Inputs of the network, and the presence (b, m) of the modalities, of arrays of shape (b, ...)."""
-        missing = [x.flatten(1).isnan() for x in arrays]
+        # A modality of one number a row may have no second axis.
+        tables = [x.flatten(1) if x.dim() > 1 else x[:, None] for x in arrays]
+        missing = [x.isnan() for x in tables]
         present = torch.stack([~flags.all(dim=1) for flags in missing], dim=1)
         prepared = [
             part(x, flags, present[:, m])
-            for m, (part, x, flags) in enumerate(zip(self.parts, arrays, missing, strict=True))
+            for m, (part, x, flags) in enumerate(zip(self.parts, tables, missing, strict=True))
         ]
         return prepared, present
+
+
+def _shaped(values: Tensor, shape: tuple) -> Tensor:
+    """Rows (b, n_values) in the shape of an input (b, ...)."""
+    return values.unflatten(1, shape) if shape else values[:, 0]
 
 
 class PreparedTable(nn.Module):
@@ -385,12 +392,12 @@ class PreparedTable(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (b, ...)
+        x : Tensor of shape (b, n_features)
         missing : bool Tensor of shape (b, n_features)
         present : bool Tensor of shape (b,)
         """
         # In float64, so a large mean under a small spread keeps its digits.
-        wide = x.flatten(1).double()
+        wide = x.double()
         if self.standardize:
             values = ((wide - self.mean) / self.scale).clamp(-CLIP, CLIP).masked_fill(missing, 0)
         else:
@@ -398,7 +405,7 @@ class PreparedTable(nn.Module):
             values = torch.where(missing, fill, wide.clamp(-CLIP_UNSCALED, CLIP_UNSCALED))
         if len(self.gaps):
             values = torch.cat([values, missing[:, self.gaps].double()], dim=1)
-        return values.float().masked_fill(~present[:, None], 0).unflatten(1, self.shape)
+        return _shaped(values.float().masked_fill(~present[:, None], 0), self.shape)
 
 
 class PreparedRaw(nn.Module):
@@ -415,8 +422,7 @@ class PreparedRaw(nn.Module):
 
     def forward(self, x: Tensor, missing: Tensor, present: Tensor) -> Tensor:
         """See `PreparedTable.forward`."""
-        values = x.flatten(1).masked_fill(~present[:, None], 0)
-        return values.to(self.dtype).unflatten(1, self.shape)
+        return _shaped(x.masked_fill(~present[:, None], 0).to(self.dtype), self.shape)
 
 
 class _RowsOf:

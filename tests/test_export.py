@@ -89,10 +89,13 @@ def with_encoders():
     X = {
         "picture": rng.integers(0, 255, (260, 1, 6, 6)).astype(np.uint8),
         "codes": (rng.integers(0, 4, (260, 2)) + y[:, None]).astype(np.int64),
+        "kind": rng.integers(0, 5, 260),
         "numbers": rng.normal(size=(260, 3)) + y[:, None],
     }
     X = MultimodalData(X, present={name: rng.random(260) > 0.2 for name in X})
-    return fast_classifier(encoders={"picture": Picture, "codes": Codes}).fit(X, y), X
+    return fast_classifier(encoders={"picture": Picture, "codes": Codes, "kind": lambda: nn.Embedding(5, 8)}).fit(
+        X, y
+    ), X
 
 
 def tensors(X, n_rows=None):
@@ -251,7 +254,12 @@ def test_runtime_takes_codes_and_pictures_as_floats(tmp_path):
     clf, X = with_encoders()
     session = session_of(clf, tmp_path / "model.onnx")
     kinds = {i.name: i.type for i in session.get_inputs()}
-    assert kinds == {"picture": "tensor(float)", "codes": "tensor(double)", "numbers": "tensor(double)"}
+    assert kinds == {
+        "picture": "tensor(float)",
+        "codes": "tensor(double)",
+        "kind": "tensor(double)",
+        "numbers": "tensor(double)",
+    }
     assert_says(served(session, tensors(X)), answers(clf, X), atol=1e-5)
 
 
