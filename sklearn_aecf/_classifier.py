@@ -24,6 +24,7 @@ from sklearn_aecf._data import (
     split_modalities,
     warn_caller,
 )
+from sklearn_aecf._export import ExportMixin
 from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._model import Model
 from sklearn_aecf._problem import as_label_array, read_targets
@@ -94,6 +95,7 @@ def tells_reliability(classifier):
 
 class AECFClassifier(
     SavingMixin,
+    ExportMixin,
     NestedEncodersMixin,
     ClassNamePrefixFeaturesOutMixin,
     CallbackSupportMixin,

@@ -35,8 +35,11 @@ def test_readme_runs(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*no observed modality")
-@pytest.mark.parametrize("page", ["extending", "paper", "reliability"])
+@pytest.mark.parametrize("page", ["export", "extending", "paper", "reliability"])
 def test_guide_runs(page, monkeypatch, tmp_path):
+    if page == "export":
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / "guide" / f"{page}.rst"
     found = doctest.testfile(str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
@@ -48,6 +51,8 @@ def test_guide_runs(page, monkeypatch, tmp_path):
 def test_example_runs(path, monkeypatch, tmp_path):
     if "from transformers import" in path.read_text(encoding="utf-8"):
         pytest.importorskip("transformers", reason="transformers is not installed")
+    if "to_onnx" in path.read_text(encoding="utf-8"):
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(path)])
     runpy.run_path(str(path), run_name="__main__")
