@@ -20,32 +20,54 @@ speed_page.write_page(HERE / "guide" / "generated")
 project = "sklearn-aecf"
 author = "The sklearn-aecf developers"
 project_copyright = "2026, the sklearn-aecf developers"
-release = installed_version("sklearn-aecf")
+release = version = installed_version("sklearn-aecf")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "mathml",
+    "references",
 ]
+templates_path = ["_templates"]
 exclude_patterns = ["_build", "guide/generated", "auto_examples/**/*.ipynb"]
-html_theme = "alabaster"
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"sklearn-aecf {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_math_renderer = "mathml"
 html_theme_options = {
-    "description": "Multimodal classification when modalities go missing, at home in scikit-learn.",
-    "page_width": "1080px",
-    "sidebar_width": "230px",
+    "logo": {"text": f"sklearn-aecf {release}"},
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
+    "header_links_before_dropdown": 6,
+    "show_prev_next": True,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "footer_start": ["copyright"],
+    "footer_end": [],
 }
+html_sidebars = {"index": [], "changelog": []}
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
 default_role = "any"
 nitpicky = False
 autosummary_generate = True
+autodoc_typehints = "none"
 autodoc_default_options = {
     "members": True,
-    # scikit-learn's own, with links into its glossary
-    "exclude-members": ", ".join(f"set_{name}_request" for name in ("fit", "score", "transform", "predict_proba")),
+    "inherited-members": True,
 }
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
-suppress_warnings = ["ref.any", "config.cache"]
+suppress_warnings = ["config.cache"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
@@ -54,4 +76,6 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "download_all_examples": False,
     "ignore_repr_types": r"matplotlib|Display",
+    "backreferences_dir": "api/generated/backreferences",
+    "doc_module": ("sklearn_aecf",),
 }

@@ -3,7 +3,7 @@ Probabilities that mean what they say
 =====================================
 
 `AECFClassifier` calibrates itself per subset of modalities on rows that it holds out. scikit-learn's
-`CalibratedClassifierCV` works around it as around any classifier. Here are both, on patients of four hospitals whose
+``CalibratedClassifierCV`` works around it as around any classifier. Here are both, on patients of four hospitals whose
 tests are really missing.
 """
 

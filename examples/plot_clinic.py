@@ -56,5 +56,5 @@ patient = X_new.iloc[[0]]
 print(f"Risk {loaded.predict_proba(patient)[0, 1]:.2f}, decision: {heart.target_names[loaded.predict(patient)[0]]}")
 
 # %%
-# **Learnt:** the table goes in as it is, and `groups` keep hospitals apart at every step.
+# **Learnt:** the table goes in as it is, and ``groups`` keep hospitals apart at every step.
 sklearn.set_config(enable_metadata_routing=False)

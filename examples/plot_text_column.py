@@ -2,7 +2,7 @@
 A DataFrame with a text column
 ==============================
 
-Columns of numbers, a category and a note in words, some of them missing: the frame goes in as it is. `modalities` says
+Columns of numbers, a category and a note in words, some of them missing: the frame goes in as it is. ``modalities`` says
 which columns belong together, and each modality gets its own transformer.
 """
 

@@ -2,8 +2,8 @@
 The layers in a training loop of your own
 =========================================
 
-How do torch users take the method without the estimator? `AECFNetwork`'s forward is the whole model; `masking` draws
-what to hide, `losses` holds the terms. This is the paper's objective in thirty lines: prediction from a masked copy,
+How do torch users take the method without the estimator? `AECFNetwork`'s forward is the whole model; ``masking`` draws
+what to hide, ``losses`` holds the terms. This is the paper's objective in thirty lines: prediction from a masked copy,
 the entropy of the gate, and confidence that must not grow as modalities are hidden.
 """
 
@@ -65,4 +65,4 @@ print("Accuracy on the training rows:", (output["logits"][0, 0].argmax(dim=1) ==
 print("Mean weights:", output["weights"][:, 0].mean(dim=0).tolist())
 
 # %%
-# What was learnt: `forward` takes ``draw`` where a view depends on the gate, and returns a dict of tensors.
+# What was learnt: ``forward`` takes ``draw`` where a view depends on the gate, and returns a dict of tensors.

@@ -22,7 +22,7 @@ class SubsetTemperature(BaseEstimator):
     Parameters
     ----------
     method : {"subset", "global"}, default="subset"
-        ``"global"`` fits `a` alone: plain temperature scaling [1]_.
+        ``"global"`` fits ``a`` alone: plain temperature scaling [1]_.
     prior : float, default=1.0
         Strength of a quadratic pull of ``a`` and ``b`` towards 0, in rows: it decides on a handful of rows and
         vanishes on thousands.

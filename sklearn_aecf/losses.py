@@ -89,7 +89,7 @@ def refined_multiclass_loss(logits: Tensor, target: Tensor, weight: Tensor, n_st
     Parameters
     ----------
     logits : Tensor of shape (v, b, c)
-        Of `v` views of the same rows.
+        Of ``v`` views of the same rows.
     target : long Tensor of shape (b,)
         Class indices.
     weight : Tensor of shape (b,)

@@ -313,7 +313,7 @@ class MultimodalData(Mapping):
         frame : DataFrame
             Missing values of any kind (NaN, None, NA) become NaN.
         groups : dict of str to str or list of str, default=None
-            The columns of each modality: names, or patterns such as ``"note_*"`` (as in `fnmatch`). Without it,
+            The columns of each modality: names, or patterns such as ``"note_*"`` (as in ``fnmatch``). Without it,
             columns of two levels are grouped by the first.
         remainder : {"error", "drop"}, default="error"
             What happens to columns that belong to no modality.

@@ -46,7 +46,7 @@ def modality_importance(
         None is accuracy; for multilabel targets the accuracy of the labels that were reported.
     method : {"drop", "permute", "shapley"}, default="drop"
         ``"drop"``: what the score loses when the modality is hidden everywhere. ``"permute"``: what it loses when the
-        modality's rows are shuffled, as in `sklearn.inspection.permutation_importance`. ``"shapley"``: the modality's
+        modality's rows are shuffled, as in ``sklearn.inspection.permutation_importance``. ``"shapley"``: the modality's
         mean contribution over all orders in which modalities can arrive [1]_; these sum to the score with all minus
         the score with none.
     n_repeats : int, default=5
@@ -65,7 +65,7 @@ def modality_importance(
     Returns
     -------
     Bunch
-        As from scikit-learn's `permutation_importance`: ``importances_mean`` and ``importances_std`` of shape
+        As from scikit-learn's ``permutation_importance``: ``importances_mean`` and ``importances_std`` of shape
         (n_modalities,), ``importances`` of shape (n_modalities, n_draws); and ``modality_names``,
         ``importances_sem``: the standard error, and ``importances_interval`` of shape (n_modalities, 2): 95 %, 1.96
         standard errors to both sides.

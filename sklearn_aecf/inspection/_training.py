@@ -23,7 +23,7 @@ class TrainingDisplay:
     Parameters
     ----------
     history : dict of str to ndarray
-        As `AECFClassifier.history_`.
+        As ``AECFClassifier.history_``.
     best_epoch : int or None
 
     Attributes

@@ -52,7 +52,7 @@ class Corruption(BaseEstimator):
         Returns
         -------
         Tensor of shape (b, f)
-            Draw from torch's generator, which `fit` has seeded.
+            Draw from torch's generator, which ``fit`` has seeded.
         """
         raise TypeError(f"{type(self).__name__} must define corrupt(values, genuine).")
 

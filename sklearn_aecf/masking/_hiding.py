@@ -78,7 +78,7 @@ class Masking(BaseEstimator):
         Returns
         -------
         bool Tensor of shape (b, n_draws, m)
-            Subsets of `present`, none of them empty. Draw from torch's generator, which `fit` has seeded.
+            Subsets of `present`, none of them empty. Draw from torch's generator, which ``fit`` has seeded.
         """
         raise TypeError(f"{type(self).__name__} must define draw(present, weights, entropy, n_draws, state).")
 

@@ -19,7 +19,7 @@ class CalibrationError(float):
     Attributes
     ----------
     interval : tuple (low, high) or None
-        Percentile interval, where `bootstrap_ci` asked for one.
+        Percentile interval, where ``bootstrap_ci`` asked for one.
     """
 
     interval = None

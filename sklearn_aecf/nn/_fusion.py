@@ -74,7 +74,7 @@ class ModalityGate(nn.Module):
         embeddings : Tensor of shape (b, m, d)
             Finite, also where a modality is absent (what stands there has no influence).
         present : bool Tensor of shape (b, m) or (b, v, m)
-            With `v`, that many subsets of every row are weighed. At least one True a row is expected, but not
+            With ``v``, that many subsets of every row are weighed. At least one True a row is expected, but not
             checked here, because that would synchronise a GPU; `AECFClassifier` sees to it. A row without one gets
             weights of 0.
         trust : Tensor of the shape of `present`, optional
@@ -149,7 +149,7 @@ class AECFFusion(nn.Module):
         -------
         fused : Tensor of shape (b, d)
         weights : Tensor of shape (b, m)
-            Rows sum to 1; exactly 0 where absent; all 0 in a row with nothing observed, whose `fused` is 0.
+            Rows sum to 1; exactly 0 where absent; all 0 in a row with nothing observed, whose ``fused`` is 0.
         entropy : Tensor of shape (b,)
             Of the weights, in nats.
 
