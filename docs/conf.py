@@ -7,15 +7,20 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import boosting_page  # noqa: E402
+import changelog_page  # noqa: E402
 import compatibility_page  # noqa: E402
 import corruption_page  # noqa: E402
+import overview_page  # noqa: E402
 import results_page  # noqa: E402
 import speed_page  # noqa: E402
 
-compatibility_page.write_page(HERE / "guide" / "generated" / "compatibility.rst")
-results_page.write_pages(HERE / "guide" / "generated")
-corruption_page.write_pages(HERE / "guide" / "generated")
-speed_page.write_page(HERE / "guide" / "generated")
+GENERATED = HERE / "guide" / "generated"
+changelog_page.write_page(GENERATED / "changelog.rst")
+compatibility_page.write_page(GENERATED / "compatibility.rst")
+for page in (results_page, corruption_page, boosting_page, overview_page):
+    page.write_pages(GENERATED)
+speed_page.write_page(GENERATED)
 
 project = "sklearn-aecf"
 author = "The sklearn-aecf developers"
@@ -72,6 +77,9 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "plot_",
+    "subsection_order": "gallery_order.section_key",
+    "within_subsection_order": "gallery_order.Didactic",
+    "nested_sections": False,
     "abort_on_example_error": True,
     "show_memory": False,
     "download_all_examples": False,

@@ -13,12 +13,12 @@ def _mathml(node, display):
 
 
 def visit_math(self, node):
-    self.body.append(f'<span class="math">{_mathml(node, "inline")}</span>')
+    self.body.append(f'<span class="formula">{_mathml(node, "inline")}</span>')
     raise nodes.SkipNode
 
 
 def visit_math_block(self, node):
-    self.body.append(f'<div class="math math-block">{_mathml(node, "block")}</div>')
+    self.body.append(f'<div class="formula-block">{_mathml(node, "block")}</div>')
     raise nodes.SkipNode
 
 

@@ -48,4 +48,4 @@ ax.set(xticks=[0, 1], xticklabels=["all there", "device failed"], ylabel="accura
 ax.legend(frameon=False, loc="upper right")
 
 # %%
-# What was learnt: a rule is one class with one method. `RegretMasking` shows how a rule learns while it is used.
+# **Learnt:** a rule is one class with one method. `RegretMasking` shows how a rule learns while it is used.
