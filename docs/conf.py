@@ -82,6 +82,8 @@ sphinx_gallery_conf = {
     "nested_sections": False,
     "abort_on_example_error": True,
     "show_memory": False,
+    # Its page of times would load scripts from other hosts.
+    "write_computation_times": False,
     "download_all_examples": False,
     "ignore_repr_types": r"matplotlib|Display",
     "backreferences_dir": "api/generated/backreferences",

@@ -1,5 +1,6 @@
-"""What the API pages show, and names in docstrings: parameters and fitted attributes are literal, methods of the same class are links.
+"""What the API pages show, and names in docstrings.
 
+Parameters and fitted attributes are literal; methods of the same class are links.
 What is left between single backticks must be a public name that Sphinx finds, or the build fails.
 """
 

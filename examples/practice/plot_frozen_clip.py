@@ -2,9 +2,10 @@
 Images and captions through CLIP
 ================================
 
-How do image files and captions become rows? From files to probabilities: each tower of CLIP becomes a transformer of one modality, a `FrozenEncoder`, and the rows
-go in as MS-COCO has them, a path and a caption with several labels. Here CLIP is tiny, its weights are random and the
-images are coloured squares, so that nothing is downloaded; what differs with the real ones is at the end.
+How do image files and captions become rows? From files to probabilities: each tower of CLIP becomes a transformer of
+one modality, a `FrozenEncoder`, and the rows go in as MS-COCO has them, a path and a caption with several labels.
+Here CLIP is tiny, its weights are random and the images are coloured squares, so that nothing is downloaded; what
+differs with the real ones is at the end.
 """
 
 import tempfile

@@ -2,9 +2,9 @@
 A pipeline with a PCA per modality, searched as a whole
 =======================================================
 
-Which settings work when half of the modalities are missing? `ModalityTransformer` gives each modality its own scikit-learn transformer, fitted where the modality is observed. The
-grid reaches into it and into the classifier, and the scorer hides half of the modalities: the search chooses what works
-when they are missing.
+Which settings work when half of the modalities are missing? `ModalityTransformer` gives each modality its own
+scikit-learn transformer, fitted where the modality is observed. The grid reaches into it and into the classifier, and
+the scorer hides half of the modalities: the search chooses what works when they are missing.
 """
 
 import matplotlib.pyplot as plt

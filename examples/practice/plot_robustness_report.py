@@ -2,7 +2,8 @@
 What happens when a test is missing: all the pictures
 =====================================================
 
-What happens when a test is missing, or wrong? From a fitted estimator to "what happens when it fails" in two lines, then every picture there is.
+What happens when a test is missing, or wrong? From a fitted estimator to "what happens when it fails" in two lines,
+then every picture there is.
 """
 
 from sklearn.model_selection import train_test_split

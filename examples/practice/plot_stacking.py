@@ -2,8 +2,8 @@
 Stacking with gradient boosting
 ===============================
 
-Boosting or fusion, when nobody can say which is better? Gradient boosting takes missing values as they are and is hard to beat on tables of few features. A stack lets both
-speak.
+Boosting or fusion, when nobody can say which is better? Gradient boosting takes missing values as they are and is
+hard to beat on tables of few features. A stack lets both speak.
 """
 
 import matplotlib.pyplot as plt

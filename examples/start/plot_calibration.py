@@ -2,9 +2,9 @@
 Probabilities that mean what they say
 =====================================
 
-Is 80 % right in 80 of 100 cases? `AECFClassifier` calibrates itself per subset of modalities on rows that it holds out. scikit-learn's
-``CalibratedClassifierCV`` works around it as around any classifier. Here are both, on patients of four hospitals whose
-tests are really missing.
+Is 80 % right in 80 of 100 cases? `AECFClassifier` calibrates itself per subset of modalities on rows that it holds
+out. scikit-learn's ``CalibratedClassifierCV`` works around it as around any classifier. Here are both, on patients of
+four hospitals whose tests are really missing.
 """
 
 from sklearn.calibration import CalibratedClassifierCV

@@ -22,8 +22,8 @@ X_train, y_train, X_test, y_test = X[:1000], y[:1000], X[1000:], y[1000:]
 # %%
 # The rule
 # --------
-# ``draw`` gets which modalities each row has, the gate's weights and their entropy, and returns a subset for each member
-# of the ensemble. Parameters of ``__init__`` can be set and searched over: ``masking__rate``.
+# ``draw`` gets which modalities each row has, the gate's weights and their entropy. It returns a subset for each
+# member of the ensemble. Parameters of ``__init__`` can be set and searched over: ``masking__rate``.
 class DeviceFails(Masking):
     """Hide the first two modalities together."""
 

@@ -37,8 +37,8 @@ def subset_report(
     X : dict, MultimodalData, array-like or DataFrame
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
     scoring : str, callable, list, dict or None, default=None
-        As in scikit-learn's ``cross_validate``; adds a column a score, ``"score"`` of a callable. A callable of your own
-        gets the estimator itself, the hidden rows and, where given, their weights.
+        As in scikit-learn's ``cross_validate``; adds a column a score, ``"score"`` of a callable. A callable of your
+        own gets the estimator itself, the hidden rows and, where given, their weights.
     subsets : {"all", "observed", "single", "leave-one-out"} or list of lists of str, default="all"
     max_subsets : int, default=64
         For ``"all"`` and ``"observed"``.
