@@ -158,9 +158,9 @@ class AECFClassifier(
         to others; see `modality_reliability`. It takes 220 known rows of a modality, or 300 where none are held out;
         one with fewer is believed. 0 switches it off: then values are believed whatever they are.
     corruption : Corruption, default=None
-        What a broken sensor might do to values, to learn from: an object of :mod:`sklearn_aecf.masking`, or of a subclass
-        of your own. None is `RandomCorruption`. What it does not do is found, too, as far as it makes values unlike
-        those of training.
+        What a broken sensor might do to values, to learn from: an object of :mod:`sklearn_aecf.masking`, or of a
+        subclass of your own. None is `RandomCorruption`. What it does not do is found, too, as far as it makes values
+        unlike those of training.
     monotone_weight : float, default=0.0
         Strength of the penalty on confidence that grows as modalities are hidden: the paper's contrastive expert
         calibration. Off, because neither scores nor calibration gained by it on four data sets.
