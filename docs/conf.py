@@ -63,6 +63,7 @@ copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
 default_role = "any"
+toc_object_entries_show_parents = "hide"
 nitpicky = False
 autosummary_generate = True
 autodoc_typehints = "none"
@@ -82,6 +83,7 @@ sphinx_gallery_conf = {
     "nested_sections": False,
     "abort_on_example_error": True,
     "show_memory": False,
+    "thumbnail_size": (400, 260),
     # Its page of times would load scripts from other hosts.
     "write_computation_times": False,
     "download_all_examples": False,

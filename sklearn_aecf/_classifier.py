@@ -417,6 +417,7 @@ class AECFClassifier(
         Returns
         -------
         self
+            The estimator itself.
 
         Raises
         ------
@@ -707,6 +708,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `fit`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
         subsets : array-like of bool, shape (n_subsets, n_modalities), or list of lists of str
             In the order of `modality_names_`, or names; a row is predicted from what it has of the subset.
 
@@ -726,10 +728,12 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
         ndarray of float64, shape (n_rows, n_classes) or (n_rows, n_labels)
+            As `predict_proba`, in logarithms.
         """
         return np.log(self.predict_proba(X))
 
@@ -739,10 +743,12 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
         ndarray of shape (n_rows,) or (n_rows, n_labels)
+            Classes, as `fit` got them; with several labels, 0/1 a label.
         """
         probability = self.predict_proba(X)
         return self._problem.decode(probability)
@@ -753,13 +759,16 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `fit`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
         y : array-like of shape (n_rows,) or (n_rows, n_labels)
             NaN or -1 where a label was not reported.
         sample_weight : array-like of shape (n_rows,), default=None
+            Weight of each row; None weighs all alike.
 
         Returns
         -------
         float
+            From 0 to 1; 1 is best.
         """
         check_is_fitted(self)
         return self._problem.score(self.predict(X), as_label_array(y, self.classes_), sample_weight)
@@ -770,6 +779,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
@@ -785,6 +795,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
@@ -809,6 +820,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
@@ -828,6 +840,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
@@ -847,6 +860,7 @@ class AECFClassifier(
         Returns
         -------
         self
+            The estimator itself.
         """
         check_is_fitted(self)
         self.net_.move_to(choose_device(device))

@@ -54,8 +54,10 @@ image[::6] = None
 caption[3::6] = None
 X = MultimodalData({"image": image, "caption": caption})
 print(Path(X["image"][2]).name, "|", X["caption"][2], "|", target[2])
+full = np.flatnonzero(target.sum(axis=1) >= 2)
+shown = [*full[X.present[full].all(axis=1)][:2], 3, 6]
 figure, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="constrained")
-for ax, i in zip(axes, (1, 2, 3, 6), strict=True):
+for ax, i in zip(axes, shown, strict=True):
     if X["image"][i] is not None:
         ax.imshow(Image.open(X["image"][i]))
     text = X["caption"][i]
