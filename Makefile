@@ -11,7 +11,7 @@ BIN = .venv/bin
 	@touch $@
 
 demo: .venv/.installed
-	$(BIN)/python examples/plot_quickstart.py
+	$(BIN)/python examples/start/plot_quickstart.py
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

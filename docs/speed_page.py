@@ -20,7 +20,7 @@ def write_page(folder):
     bars = [row for row in rows if row["section"] == "bar"]
     parts = [f"Measured on: {machine['case']}, {machine['name']}; training on one thread.\n"]
     body = [[row["case"], f"{float(row['figure']):.3g}", row["name"]] for row in bars]
-    parts.append(as_rst(["Ratio (memory: MB)", "Reached", "Goal"], body, "Goals that were set before the measurements"))
+    parts.append(as_rst(["Ratio (memory: MB)", "Reached", "Goal"], body, "Ratios, and the goals that were set before"))
     parts.append(_accuracy())
     parts.append(_training([row for row in rows if row["section"] == "training"]))
     others = [row for row in rows if row["section"] not in ("machine", "bar", "training")]
@@ -34,7 +34,7 @@ def write_page(folder):
 
 
 def _accuracy():
-    """Scores of `AECFClassifier()` before the work on speed (commit e24663c) and after it (c174def)."""
+    """Scores of `AECFClassifier()` before the work on speed and after it."""
     before, after = Measured("before_speed.csv"), Measured("after_speed.csv")
     body = []
     for data in before.data:

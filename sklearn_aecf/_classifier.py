@@ -136,11 +136,11 @@ class AECFClassifier(
         Heads of the ensemble that shares the embeddings (ours); 1 is the paper's network.
     network : type or callable, default=None
         Makes the network, from the arguments of `sklearn_aecf.nn.AECFNetwork`; None is that class. A subclass may
-        override `forward`: training, prediction and explanation all call it.
+        override ``forward``: training, prediction and explanation all call it.
     masking : {"uniform", "entropy", "regret"}, Masking or None, default="uniform"
         What decides which modalities are hidden in training: chance alone, the gate's entropy (the paper's adaptive
         curriculum), or how badly each subset is handled (ours, up to 8 modalities); or an object of
-        `sklearn_aecf.masking`, or of a subclass of your own. None hides nothing.
+        :mod:`sklearn_aecf.masking`, or of a subclass of your own. None hides nothing.
     mask_rate : float, default=0.5
         Mean probability in [0, 1) that an observed modality is drawn to be hidden; every row draws its own, uniform
         around this mean (ours). Since one modality always stays, less is hidden: at 0.5 a third of two modalities
@@ -161,9 +161,9 @@ class AECFClassifier(
         to others; see `modality_reliability`. It takes 220 known rows of a modality, or 300 where none are held out;
         one with fewer is believed. 0 switches it off: then values are believed whatever they are.
     corruption : Corruption, default=None
-        What a broken sensor might do to values, to learn from: an object of `sklearn_aecf.masking`, or of a subclass of
-        your own. None is `RandomCorruption`. What it does not do is found, too, as far as it makes values unlike
-        those of training.
+        What a broken sensor might do to values, to learn from: an object of :mod:`sklearn_aecf.masking`, or of a
+        subclass of your own. None is `RandomCorruption`. What it does not do is found, too, as far as it makes values
+        unlike those of training.
     monotone_weight : float, default=0.0
         Strength of the penalty on confidence that grows as modalities are hidden: the paper's contrastive expert
         calibration. Off, because neither scores nor calibration gained by it on four data sets.
@@ -180,9 +180,9 @@ class AECFClassifier(
         Hold rows out and keep the weights of the epoch with the lowest validation loss, averaged over the mask rates
         0, 0.3, 0.5 and 0.7. With a `temperature` it is the loss that rescaled confidence would leave
         (``"valid_refined_loss"`` in `history_`) [2]_: overconfidence is mended afterwards and does not end the
-        training. False trains for `max_epochs` and keeps the last weights, also where a `validation_set` is given.
+        training. False trains for `max_epochs` and keeps the last weights, also where a ``validation_set`` is given.
     validation_fraction : float, "auto" or splitter of scikit-learn, default="auto"
-        Share of the rows held out, stratified by class where every class has rows enough, or of whole `groups`;
+        Share of the rows held out, stratified by class where every class has rows enough, or of whole ``groups``;
         ``"auto"`` is 200 rows, but no less than 10 % (or 10,000 rows) and no more than 20 %. Of a splitter, e.g.
         ``TimeSeriesSplit()``, the last split is taken: what it trains on, and what it tests on.
     n_iter_no_change : int or "auto", default="auto"
@@ -206,8 +206,8 @@ class AECFClassifier(
     precision : {"float32", "bfloat16"}, default="float32"
         Of the matrix products; the gate and the losses are always float32.
     callbacks : list of skorch callbacks, default=None
-        Any of skorch's, e.g. ``[skorch.callbacks.LRScheduler(...)]``. An `EarlyStopping` among them takes the place
-        of the one that `early_stopping` stands for. With a `Checkpoint` and a `LoadInitState` a long fit that broke
+        Any of skorch's, e.g. ``[skorch.callbacks.LRScheduler(...)]``. An ``EarlyStopping`` among them takes the place
+        of the one that `early_stopping` stands for. With a ``Checkpoint`` and a ``LoadInitState`` a long fit that broke
         off goes on where the checkpoint was written.
     warm_start : bool, default=False
         Go on from the previous `fit` instead of starting again; with the optimizer's state where that one had
@@ -254,7 +254,7 @@ class AECFClassifier(
     "Found input variables with inconsistent numbers of samples". The remedy is ``X = MultimodalData(X)``.
 
     A fit that raises leaves the estimator as it was. Ctrl-C after an epoch has ended keeps the best weights, with a
-    warning; before, and inside tools that fit repeatedly, it raises `KeyboardInterrupt`.
+    warning; before, and inside tools that fit repeatedly, it raises ``KeyboardInterrupt``.
 
     torch has one set of random generators a process: a thread that draws from it during a fit changes that fit's draws
     and its own.
@@ -423,6 +423,7 @@ class AECFClassifier(
         Returns
         -------
         self
+            The estimator itself.
 
         Raises
         ------
@@ -716,6 +717,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `fit`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
         subsets : array-like of bool, shape (n_subsets, n_modalities), or list of lists of str
             In the order of `modality_names_`, or names; a row is predicted from what it has of the subset.
 
@@ -735,10 +737,12 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
         ndarray of float64, shape (n_rows, n_classes) or (n_rows, n_labels)
+            As `predict_proba`, in logarithms.
         """
         return np.log(self.predict_proba(X))
 
@@ -748,10 +752,12 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
         ndarray of shape (n_rows,) or (n_rows, n_labels)
+            Classes, as `fit` got them; with several labels, 0/1 a label.
         """
         probability = self.predict_proba(X)
         return self._problem.decode(probability)
@@ -762,13 +768,16 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `fit`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
         y : array-like of shape (n_rows,) or (n_rows, n_labels)
             NaN or -1 where a label was not reported.
         sample_weight : array-like of shape (n_rows,), default=None
+            Weight of each row; None weighs all alike.
 
         Returns
         -------
         float
+            From 0 to 1; 1 is best.
         """
         check_is_fitted(self)
         return self._problem.score(self.predict(X), as_label_array(y, self.classes_), sample_weight)
@@ -779,6 +788,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
@@ -794,6 +804,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
@@ -818,6 +829,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
@@ -837,6 +849,7 @@ class AECFClassifier(
         Parameters
         ----------
         X : as in `predict_proba`
+            Rows in the form that `fit` got; modalities may be left out of a dict.
 
         Returns
         -------
@@ -856,6 +869,7 @@ class AECFClassifier(
         Returns
         -------
         self
+            The estimator itself.
         """
         check_is_fitted(self)
         self.net_.move_to(choose_device(device))

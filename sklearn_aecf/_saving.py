@@ -335,6 +335,7 @@ class SavingMixin:
         Parameters
         ----------
         path : str or path-like
+            The file that `save` wrote.
         encoders : dict of str to torch module or callable, default=None
             The modules of the modalities with an encoder of their own; the file has their weights.
         network : type or callable, default=None

@@ -63,10 +63,12 @@ class NestedEncodersMixin:
         Parameters
         ----------
         deep : bool, default=True
+            Whether parameters of nested encoders and strategies are listed, too.
 
         Returns
         -------
         dict
+            Parameters by name.
         """
         params = super().get_params(deep=deep)
         if deep and isinstance(self.encoders, dict):
@@ -82,10 +84,12 @@ class NestedEncodersMixin:
         Parameters
         ----------
         **params : dict
+            Parameters by name; nested ones as ``masking__rate``.
 
         Returns
         -------
         self
+            The estimator itself.
         """
         nested = {key: params.pop(key) for key in list(params) if key.startswith("encoders__")}
         super().set_params(**params)

@@ -22,7 +22,7 @@ class SubsetTemperature(BaseEstimator):
     Parameters
     ----------
     method : {"subset", "global"}, default="subset"
-        ``"global"`` fits `a` alone: plain temperature scaling [1]_.
+        ``"global"`` fits ``a`` alone: plain temperature scaling [1]_.
     prior : float, default=1.0
         Strength of a quadratic pull of ``a`` and ``b`` towards 0, in rows: it decides on a handful of rows and
         vanishes on thousands.
@@ -64,11 +64,14 @@ class SubsetTemperature(BaseEstimator):
         y : array-like of shape (n_rows,) or (n_rows, n_labels)
             Class indices, or 0/1 a label with NaN or -1 where it was not reported.
         present : array-like of bool, shape (n_rows, n_modalities)
+            True where a modality is observed.
         sample_weight : array-like of shape (n_rows,), default=None
+            Weight of each row; None weighs all alike.
 
         Returns
         -------
         self
+            The estimator itself.
 
         Raises
         ------
@@ -110,6 +113,7 @@ class SubsetTemperature(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_rows,), positive
+            One a row, greater than 0.
         """
         check_is_fitted(self)
         present = np.asarray(present, dtype=float)
@@ -118,13 +122,41 @@ class SubsetTemperature(BaseEstimator):
         return np.exp(self.log_scale_ + (1 - present) @ self.absence_)
 
     def transform(self, logits, present):
-        """Logits divided by the temperature of their row, shape (n_rows, n_classes)."""
+        """Logits divided by the temperature of their row, shape (n_rows, n_classes).
+
+        Parameters
+        ----------
+        logits : array-like of shape (n_rows, n_classes)
+            What a network returns before the softmax or the sigmoid.
+        present : array-like of bool or float, shape (n_rows, n_modalities)
+            Between 0 and 1 where a modality is there, but trusted in part only.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+            The rescaled logits.
+        """
         check_is_fitted(self)
         logits, present = _checked(logits, present)
         return logits / self.temperature(present)[:, None]
 
     def predict_proba(self, logits, present, *, multilabel=False):
-        """Calibrated probabilities: softmax of `transform`, or a sigmoid a label if `multilabel`."""
+        """Calibrated probabilities: softmax of `transform`, or a sigmoid a label if `multilabel`.
+
+        Parameters
+        ----------
+        logits : array-like of shape (n_rows, n_classes)
+            What a network returns before the softmax or the sigmoid.
+        present : array-like of bool or float, shape (n_rows, n_modalities)
+            Between 0 and 1 where a modality is there, but trusted in part only.
+        multilabel : bool, default=False
+            Whether each column is a label of its own.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+            From 0 to 1.
+        """
         scaled = self.transform(logits, present)
         return expit(scaled) if multilabel else softmax(scaled, axis=1)
 

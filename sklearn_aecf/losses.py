@@ -32,12 +32,14 @@ def multiclass_loss(logits: Tensor, target: Tensor) -> Tensor:
     Parameters
     ----------
     logits : Tensor of shape (..., b, c)
+        What a network returns before the softmax or the sigmoid.
     target : long Tensor of shape (b,)
         Class indices.
 
     Returns
     -------
     Tensor of shape (..., b), in nats
+        A loss for each row.
 
     Examples
     --------
@@ -60,6 +62,7 @@ def multilabel_loss(logits: Tensor, target: Tensor, label_weight: Tensor | None 
     Parameters
     ----------
     logits : Tensor of shape (..., b, c)
+        What a network returns before the softmax or the sigmoid.
     target : float Tensor of shape (b, c)
         0 or 1 a label.
     label_weight : Tensor of shape (b, c), optional
@@ -68,6 +71,7 @@ def multilabel_loss(logits: Tensor, target: Tensor, label_weight: Tensor | None 
     Returns
     -------
     Tensor of shape (..., b), in nats
+        A loss for each row.
 
     Examples
     --------
@@ -89,10 +93,11 @@ def refined_multiclass_loss(logits: Tensor, target: Tensor, weight: Tensor, n_st
     Parameters
     ----------
     logits : Tensor of shape (v, b, c)
-        Of `v` views of the same rows.
+        Of ``v`` views of the same rows.
     target : long Tensor of shape (b,)
         Class indices.
     weight : Tensor of shape (b,)
+        Weight of each row.
     n_steps : int, default=8
         Of Newton's method: a fixed number, so that nothing is fetched from the device.
 
@@ -128,9 +133,11 @@ def refined_multilabel_loss(
     Parameters
     ----------
     logits : Tensor of shape (v, b, c)
+        What a network returns before the softmax or the sigmoid.
     target : float Tensor of shape (b, c)
         0 or 1 a label.
     weight : Tensor of shape (b,)
+        Weight of each row.
     label_weight : Tensor of shape (b, c), optional
         Weight of each entry, 0 where it was not reported.
     n_steps : int, default=8
@@ -185,6 +192,7 @@ def mean_multiclass_logits(logits: Tensor, dim: int) -> Tensor:
     Parameters
     ----------
     logits : Tensor of shape (..., c)
+        What a network returns before the softmax or the sigmoid.
     dim : int
         Axis of the members, not the last.
 
@@ -204,6 +212,7 @@ def mean_multilabel_logits(logits: Tensor, dim: int) -> Tensor:
     Parameters
     ----------
     logits : Tensor of shape (..., c)
+        What a network returns before the softmax or the sigmoid.
     dim : int
         Axis of the members, not the last.
 
@@ -226,10 +235,12 @@ def uncertainty(member_probabilities: Tensor) -> Tensor:
     Parameters
     ----------
     member_probabilities : Tensor of shape (k, b, c)
+        Probabilities of each member.
 
     Returns
     -------
     Tensor of shape (b,)
+        One number a row.
 
     References
     ----------
@@ -261,10 +272,12 @@ def entropy_coefficient(
     weight : float, default=1
         1 is the paper's formula; `AECFClassifier` passes its ``entropy_weight`` (ours).
     lambda_min, lambda_max : float
+        Smallest coefficient.
 
     Returns
     -------
     Tensor of shape (b,)
+        A coefficient for each row.
 
     References
     ----------
@@ -279,19 +292,48 @@ def normalized_entropy(entropy: Tensor, present: Tensor) -> Tensor:
     Parameters
     ----------
     entropy : Tensor of shape (b,), in nats
+        Entropy of the gate's weights in each row, in nats.
     present : bool Tensor of shape (b, m)
+        True where a modality is observed.
+
+    Returns
+    -------
+    Tensor of shape (b,)
+        From 0 to 1.
     """
     size = present.sum(dim=-1)
     return torch.where(size > 1, entropy / size.clamp(min=2).to(entropy.dtype).log(), 0)
 
 
 def multiclass_confidence(probability: Tensor) -> Tensor:
-    """``c(f)``: the largest probability of each row, shape (..., b) of (..., b, c)."""
+    """``c(f)``: the largest probability of each row, shape (..., b) of (..., b, c).
+
+    Parameters
+    ----------
+    probability : Tensor of shape (..., b, c)
+        Predicted probabilities.
+
+    Returns
+    -------
+    Tensor of shape (..., b)
+        From 0 to 1.
+    """
     return probability.amax(dim=-1)
 
 
 def multilabel_confidence(probability: Tensor) -> Tensor:
-    """``c(f)``: the mean over labels of ``max(p, 1 - p)``, shape (..., b) of (..., b, c)."""
+    """``c(f)``: the mean over labels of ``max(p, 1 - p)``, shape (..., b) of (..., b, c).
+
+    Parameters
+    ----------
+    probability : Tensor of shape (..., b, c)
+        Predicted probabilities.
+
+    Returns
+    -------
+    Tensor of shape (..., b)
+        From 0.5 to 1.
+    """
     return torch.maximum(probability, 1 - probability).mean(dim=-1)
 
 
@@ -308,6 +350,7 @@ def monotone_loss(smaller: Tensor, expert: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (..., b)
+        A loss for each row.
 
     References
     ----------
@@ -336,6 +379,7 @@ def multiclass_agreement_loss(smaller: Tensor, expert: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (..., b), in nats
+        A loss for each row.
     """
     p = expert.detach()
     return torch.xlogy(p, p).sum(dim=-1) - (p * F.log_softmax(smaller, dim=-1)).sum(dim=-1)
@@ -356,6 +400,7 @@ def multilabel_agreement_loss(smaller: Tensor, expert: Tensor, label_weight: Ten
     Returns
     -------
     Tensor of shape (..., b), in nats
+        A loss for each row.
     """
     p = expert.detach()
     cross = F.binary_cross_entropy_with_logits(smaller, p.expand_as(smaller), reduction="none")

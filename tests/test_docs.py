@@ -5,37 +5,64 @@ import importlib
 import re
 import runpy
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the documentation is not in this copy")
 
 
-@pytest.mark.filterwarnings("ignore:.*no observed modality")
-def test_readme_runs(monkeypatch, tmp_path):
-    """The blocks one after the other, as a reader would paste them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    y = np.arange(60) % 2
-    given = {
-        "np": np,
-        "image": rng.normal(size=(60, 4)) + y[:, None],
-        "audio": rng.normal(size=(60, 3)),
-        "y": y,
-    }
-    exec(compile("\n".join(blocks), "README.md", "exec"), given)
+PAGES = sorted(
+    path.stem for path in (ROOT / "docs" / "guide").glob("*.rst") if ">>> " in path.read_text(encoding="utf-8")
+)
+# Pages that fit on whole data sets.
+LONG = {"getting_started", "trusting", "reliability", "boosting", "explaining"}
+
+
+def page_module(name):
+    """A script of docs/ that writes pages."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
+
+
+def python_blocks(path, pattern):
+    return re.findall(pattern, path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def run_as_pasted(source, name, monkeypatch, folder):
+    monkeypatch.chdir(folder)
+    exec(compile(source, name, "exec"), {"__name__": "pasted"})
     plt.close("all")
 
 
+@pytest.mark.slow
+def test_readme_runs(monkeypatch, tmp_path):
+    """The blocks one after the other, as a reader would paste them, and nothing else."""
+    blocks = python_blocks(ROOT / "README.md", r"```python\n(.*?)```")
+    assert len(blocks) == 3
+    run_as_pasted("\n".join(blocks), "README.md", monkeypatch, tmp_path)
+    assert (tmp_path / "report.html").exists() and (tmp_path / "model.aecf").exists()
+
+
+def test_first_block_runs(monkeypatch, tmp_path):
+    run_as_pasted(python_blocks(ROOT / "README.md", r"```python\n(.*?)```")[0], "README.md", monkeypatch, tmp_path)
+
+
+def test_landing_page_runs(monkeypatch, tmp_path):
+    (block,) = python_blocks(ROOT / "docs" / "index.rst", r"code-block:: python\n\n(.*?)\n\S")
+    run_as_pasted(textwrap.dedent(block), "index.rst", monkeypatch, tmp_path)
+
+
 @pytest.mark.filterwarnings("ignore:.*no observed modality")
-@pytest.mark.parametrize("page", ["export", "extending", "paper", "reliability"])
+@pytest.mark.parametrize("page", [pytest.param(page, marks=pytest.mark.slow if page in LONG else ()) for page in PAGES])
 def test_guide_runs(page, monkeypatch, tmp_path):
     if page == "export":
         pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -43,11 +70,15 @@ def test_guide_runs(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / "guide" / f"{page}.rst"
     found = doctest.testfile(str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    plt.close("all")
     assert found.attempted > 5 and found.failed == 0
 
 
+EXAMPLES = sorted((ROOT / "examples").glob("*/plot_*.py"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("plot_*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(path, monkeypatch, tmp_path):
     if "from transformers import" in path.read_text(encoding="utf-8"):
         pytest.importorskip("transformers", reason="transformers is not installed")
@@ -57,6 +88,51 @@ def test_example_runs(path, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", [str(path)])
     runpy.run_path(str(path), run_name="__main__")
     plt.close("all")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_asks_draws_and_concludes(path):
+    text = path.read_text(encoding="utf-8")
+    assert "?" in text.split('"""')[1], "the introduction asks no question"
+    assert "**Learnt:**" in text.rsplit("# %%", 1)[1], "the last block says nothing that was learnt"
+    assert re.search(r"plt\.subplots\(|Display\.from_", text), "no picture, so no thumbnail"
+    assert path.stem in page_module("gallery_order").ORDER
+
+
+def test_picture_of_readme_is_in_step():
+    """`python docs/overview_page.py` draws it anew."""
+    overview = page_module("overview_page")
+    with Image.open(overview.PICTURE) as picture:
+        assert picture.info["Description"] == overview.fingerprint()
+    assert overview.caption() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_results_in_short_are_true():
+    results, corruption = page_module("results_page"), page_module("corruption_page")
+    measured, broken = results.Measured("robustness.csv"), corruption.Measured()
+
+    def best(rate):
+        ranks = {
+            d: max(results.ranked(measured), key=lambda m: measured.mean(d, m, rate, "score")) for d in measured.data
+        }
+        return sum(model == results.OURS for model in ranks.values())
+
+    assert best(0.5) == 4 and best(0.0) == 1
+    for data in broken.data:
+        scores = {model: broken.mean(data, model, broken.kinds, "score") for model in broken.models}
+        assert max(scores, key=lambda m: np.nan_to_num(scores[m])) == results.OURS
+
+
+def test_code_fits_a_page():
+    """Lines of code that readers see have at most 88 characters, where nobody else holds them to a width."""
+    for path in [*(ROOT / "docs").glob("*.rst"), *(ROOT / "docs" / "guide").glob("*.rst")]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert not (line.startswith((">>> ", "... ")) and len(line) > 88 + 4), f"{path.name}: {line}"
+
+
+def test_prose_has_no_history():
+    for path in (ROOT / "docs" / "guide").glob("*.rst"):
+        assert not re.search(r"\bcommit [0-9a-f]{7}", path.read_text(encoding="utf-8")), path.name
 
 
 def test_every_public_name_has_its_page():
@@ -75,11 +151,7 @@ def test_every_public_name_has_its_page():
 
 @pytest.mark.parametrize("page", ["results_page", "corruption_page"])
 def test_readme_shows_the_measured_tables(page):
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        tables = importlib.import_module(page).markdown()
-    finally:
-        sys.path.pop(0)
+    tables = page_module(page).markdown()
     assert tables in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -121,15 +121,33 @@ class MultimodalData(Mapping):
     __hash__ = None
 
     def keys(self):
-        """Names of the modalities, in order."""
+        """Names of the modalities, in order.
+
+        Returns
+        -------
+        list of str
+            In the order of `names`.
+        """
         return self._arrays.keys()
 
     def values(self):
-        """Arrays of the modalities, in order."""
+        """Arrays of the modalities, in order.
+
+        Returns
+        -------
+        list of ndarray
+            In the order of `names`.
+        """
         return self._arrays.values()
 
     def items(self):
-        """Pairs of name and array, in order."""
+        """Pairs of name and array, in order.
+
+        Returns
+        -------
+        list of tuple (str, ndarray)
+            In the order of `names`.
+        """
         return self._arrays.items()
 
     def __getitem__(self, key):
@@ -206,6 +224,7 @@ class MultimodalData(Mapping):
         Parameters
         ----------
         indices : array-like of int, shape (n_taken,)
+            Positions of the rows, in the order wanted.
         axis : {0, 1}, default=0
             1 takes columns of ``numpy.asarray(X)``.
         out, mode
@@ -214,6 +233,7 @@ class MultimodalData(Mapping):
         Returns
         -------
         MultimodalData, or ndarray for columns
+            The rows taken.
         """
         if axis not in (0, 1) or out is not None or mode != "raise":
             raise ValueError(
@@ -225,7 +245,13 @@ class MultimodalData(Mapping):
         return self[indices] if axis == 0 else self[:, indices]
 
     def copy(self):
-        """A copy that shares no memory with this one."""
+        """A copy that shares no memory with this one.
+
+        Returns
+        -------
+        MultimodalData
+            With arrays of its own.
+        """
         return self._from_arrays({name: array.copy() for name, array in self.items()}, self._feature_names)
 
     # What scikit-learn asks of an array
@@ -313,7 +339,7 @@ class MultimodalData(Mapping):
         frame : DataFrame
             Missing values of any kind (NaN, None, NA) become NaN.
         groups : dict of str to str or list of str, default=None
-            The columns of each modality: names, or patterns such as ``"note_*"`` (as in `fnmatch`). Without it,
+            The columns of each modality: names, or patterns such as ``"note_*"`` (as in ``fnmatch``). Without it,
             columns of two levels are grouped by the first.
         remainder : {"error", "drop"}, default="error"
             What happens to columns that belong to no modality.
@@ -347,6 +373,7 @@ class MultimodalData(Mapping):
         Parameters
         ----------
         frame : DataFrame
+            A frame, of pandas or polars, with the columns of all modalities.
         columns : dict of str to list
             Labels of the columns of each modality, without patterns.
 
@@ -376,6 +403,7 @@ class MultimodalData(Mapping):
         Parameters
         ----------
         array : array-like of shape (n_rows, n_columns)
+            A table with the columns of all modalities; NaN where a value is missing.
         groups : dict of str to slice, list of int or mask
             The columns of each modality; the others are left out.
 
@@ -397,7 +425,18 @@ class MultimodalData(Mapping):
         return cls({name: array[:, as_slice(columns)] for name, columns in positions.items()})
 
     def feature_names(self, name):
-        """Names of a modality's features: its columns if it came from a DataFrame, else "0", "1", ..."""
+        """Names of a modality's features: its columns if it came from a DataFrame, else "0", "1", ...
+
+        Parameters
+        ----------
+        name : str
+            Name of the modality.
+
+        Returns
+        -------
+        list of str
+            One a feature.
+        """
         known = self._feature_names.get(name)
         return list(known) if known else [str(index) for index in range(_width(self[name]))]
 

@@ -35,6 +35,7 @@ def corrupt_modalities(X, rate, *, kind="noise", keep_one=True, random_state=Non
         In a row of several modalities of which all would break, one stays as it is, drawn uniformly. A row with a
         single modality keeps it. Not used where `rate` says which are broken.
     random_state : int, RandomState instance or None, default=None
+        Seed of what is drawn at random; an int gives the same result at every call.
     modalities : dict of str to columns, default=None
         Column groups, for an array or a DataFrame with columns of one level.
 

@@ -56,20 +56,52 @@ class ModalityDropout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     def fit(self, X, y=None):
         """Check the parameters; nothing is learnt.
 
+        Parameters
+        ----------
+        X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
+        y : ignored
+            Not used.
+
         Returns
         -------
         self
+            The estimator itself.
         """
         self._check()
         return self
 
     def transform(self, X):
-        """X, with modalities hidden if ``when`` is "transform" or "both"; the same form as given."""
+        """X, with modalities hidden if ``when`` is "transform" or "both"; the same form as given.
+
+        Parameters
+        ----------
+        X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
+
+        Returns
+        -------
+        the same form as `X`
+            A copy where anything is hidden.
+        """
         self._check()
         return self._hidden(X, check_random_state(self.random_state)) if self.when != "fit" else X
 
     def fit_transform(self, X, y=None):
-        """X, with modalities hidden if ``when`` is "fit" or "both"; the same form as given."""
+        """X, with modalities hidden if ``when`` is "fit" or "both"; the same form as given.
+
+        Parameters
+        ----------
+        X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
+        y : ignored
+            Not used.
+
+        Returns
+        -------
+        the same form as `X`
+            A copy where anything is hidden.
+        """
         self._check()
         return self._hidden(X, check_random_state(self.random_state)) if self.when != "transform" else X
 
@@ -79,8 +111,11 @@ class ModalityDropout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         Parameters
         ----------
         X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
         y : array-like of shape (n_rows,) or (n_rows, n_labels)
+            The true classes, or 0/1 a label.
         n_copies : int, default=1
+            How many hidden copies of the rows to add.
 
         Returns
         -------

@@ -181,10 +181,12 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         X : array-like of shape (n_rows,), (n_rows, 1) or (n_rows, ...)
             An item per row: path, text, image, array.
         y : ignored
+            Not used.
 
         Returns
         -------
         self
+            The estimator itself.
         """
         self._check()
         items, present = read_items(X)
@@ -195,9 +197,17 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def fit_transform(self, X, y=None):
         """Encode items, and learn the width of the features.
 
+        Parameters
+        ----------
+        X : array-like of shape (n_rows,), (n_rows, 1) or (n_rows, ...)
+            Items: paths, texts or arrays; None or NaN where one is missing.
+        y : ignored
+            Not used.
+
         Returns
         -------
         ndarray of float32, shape (n_rows, n_features_out)
+            Features; NaN where an item is missing.
         """
         self._check()
         items, present = read_items(X)
@@ -211,6 +221,7 @@ class FrozenEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Parameters
         ----------
         X : array-like of shape (n_rows,), (n_rows, 1) or (n_rows, ...)
+            Items: paths, texts or arrays; None or NaN where one is missing.
 
         Returns
         -------

@@ -15,11 +15,13 @@ def drop_modalities(X, rate, *, keep_one=True, random_state=None, modalities=Non
     Parameters
     ----------
     X : dict, MultimodalData, array-like or DataFrame
+        Rows of several modalities, in any form that `AECFClassifier.fit` takes.
     rate : float
         Probability in [0, 1] that an observed modality is hidden.
     keep_one : bool, default=True
         A row that would lose all keeps one of its own, drawn uniformly.
     random_state : int, RandomState instance or None, default=None
+        Seed of what is drawn at random; an int gives the same result at every call.
     modalities : dict of str to columns, default=None
         Column groups, for an array or a DataFrame with columns of one level.
 
@@ -67,7 +69,9 @@ def hide(X, names, *, modalities=None):
     Parameters
     ----------
     X : dict, MultimodalData, array-like or DataFrame
+        Rows of several modalities, in any form that `AECFClassifier.fit` takes.
     names : str or list of str
+        What to hide, by name.
     modalities : dict of str to columns, default=None
         Column groups, for an array or a DataFrame with columns of one level.
 

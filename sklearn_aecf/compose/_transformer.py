@@ -104,15 +104,32 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         self.transformers = replaced
 
     def get_params(self, deep=True):
-        """Parameters of this estimator and, if `deep`, of its transformers by output name."""
+        """Parameters of this estimator and, if `deep`, of its transformers by output name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to list the parameters of the transformers, too.
+
+        Returns
+        -------
+        dict
+            Parameters by name.
+        """
         return self._get_params("_named_transformers", deep=deep)
 
     def set_params(self, **params):
         """Set parameters, also of the transformers: ``image__n_components=16``, ``image=PCA(8)``.
 
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name.
+
         Returns
         -------
         self
+            The estimator itself.
         """
         self._set_params("_named_transformers", **params)
         return self
@@ -128,6 +145,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         Returns
         -------
         self
+            The estimator itself.
         """
         if transform not in (None, "default", "pandas"):
             raise ValueError(f"transform must be 'default', 'pandas' or None. Got {transform!r}.")
@@ -143,11 +161,14 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         Parameters
         ----------
         X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
         y : array-like of shape (n_rows,), default=None
+            Handed on to the transformers.
 
         Returns
         -------
         self
+            The estimator itself.
         """
         self.fit_transform(X, y)
         return self
@@ -155,9 +176,17 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
     def fit_transform(self, X, y=None):
         """Fit, and transform the same rows.
 
+        Parameters
+        ----------
+        X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
+        y : array-like of shape (n_rows,), default=None
+            Handed on to the transformers.
+
         Returns
         -------
         MultimodalData, or DataFrame after ``set_output(transform="pandas")``
+            The modalities transformed.
         """
         form = form_of(X, self.modalities)
         data = form.as_container()
@@ -188,9 +217,15 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
     def transform(self, X):
         """Transform rows; modalities left out of X are missing in the result.
 
+        Parameters
+        ----------
+        X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
+
         Returns
         -------
         MultimodalData, or DataFrame after ``set_output(transform="pandas")``
+            The modalities transformed.
         """
         check_is_fitted(self)
         form = form_of(X, self.modalities)
@@ -218,6 +253,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         Returns
         -------
         ndarray of str
+            Names of the columns, those of a modality side by side.
         """
         check_is_fitted(self)
         names = chain.from_iterable(

@@ -30,6 +30,7 @@ def make_multimodal_classification(
     Parameters
     ----------
     n_samples : int, default=1000
+        How many rows to draw.
     n_classes : int, default=2
         As frequent as each other.
     n_modalities : int, default=3
@@ -48,6 +49,7 @@ def make_multimodal_classification(
     keep_one : bool, default=True
         Leave every row at least one modality, drawn uniformly where all would go.
     random_state : int, RandomState instance or None, default=None
+        Seed of what is drawn at random; an int gives the same result at every call.
 
     Returns
     -------

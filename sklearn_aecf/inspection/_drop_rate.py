@@ -19,9 +19,13 @@ class DropRateDisplay:
     Parameters
     ----------
     drop_rates : ndarray of shape (n_rates,)
+        Probabilities with which a modality is hidden.
     scores : dict of str to ndarray of shape (n_rates, n_repeats)
+        Scores by name of the estimator, a row for each rate and a column for each draw.
     score_name : str
+        Label of the vertical axis.
     rate_name : str, default="drop rate"
+        Label of the horizontal axis.
 
     Attributes
     ----------
@@ -68,20 +72,27 @@ class DropRateDisplay:
         Parameters
         ----------
         estimator : fitted classifier, or dict of str to fitted classifier
+            One estimator, or several by name to compare.
         X : dict, MultimodalData, array-like or DataFrame
             The same for all estimators.
         y : array-like
+            The true classes, or 0/1 a label.
         drop_rates : sequence of float, default=(0.0, 0.1, 0.3, 0.5, 0.7)
+            Probabilities with which a modality is hidden, or broken.
         scoring : str, callable, list or dict of one score, or None, default=None
             None is accuracy; for multilabel targets the accuracy of the labels that were reported.
         n_repeats : int, default=5
             Draws a rate; the band shows their standard deviation.
         keep_one : bool, default=True
+            Whether a row always keeps one of its modalities.
         kind : str or sequence of str, default=None
             Modalities are broken in this way (`sklearn_aecf.compose.corrupt_modalities`). None hides them.
         random_state : int, RandomState instance or None, default=0
+            Seed of what is drawn at random; an int gives the same result at every call.
         modalities : dict of str to columns, default=None
+            Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -132,12 +143,15 @@ class DropRateDisplay:
         Parameters
         ----------
         y_true : array-like of shape (n_rows,)
+            The true classes, or 0/1 a label.
         predictions : dict of float to list of array-like
             For each drop rate the predicted classes of each repeat.
         scoring : str, default="accuracy"
             A scorer of predicted classes.
         name : str
+            Label of the line.
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -162,9 +176,15 @@ class DropRateDisplay:
     def plot(self, *, ax=None):
         """Draw lines for the means and bands for the standard deviations.
 
+        Parameters
+        ----------
+        ax : Axes, default=None
+            What to draw into; None makes a new figure.
+
         Returns
         -------
         self
+            The display itself, with ``figure_`` and ``ax_``.
         """
         self.ax_ = new_axes("DropRateDisplay.plot", ax)
         self.figure_ = self.ax_.figure
@@ -188,7 +208,13 @@ class DropRateDisplay:
         return self
 
     def frame(self):
-        """What is drawn: a DataFrame with a row per estimator and rate."""
+        """What is drawn: a DataFrame with a row per estimator and rate.
+
+        Returns
+        -------
+        DataFrame
+            One row for each estimator and rate.
+        """
         values = np.concatenate(list(self.scores.values()))
         columns = {
             "estimator": np.repeat(list(self.scores), len(self.drop_rates)),

@@ -14,10 +14,13 @@ def gate_summary(estimator, X, y=None, *, modalities=None):
     Parameters
     ----------
     estimator : fitted AECFClassifier, a Pipeline or search that ends in one, or anything with ``gate_weights``
+        What is measured; also a Pipeline or a search that ends in one.
     X : dict, MultimodalData, array-like or DataFrame
+        Rows of several modalities, in any form that `AECFClassifier.fit` takes.
     y : array-like of shape (n_rows,) or (n_rows, n_labels), default=None
         Adds a column per class; of several labels one per label, of the rows in which it is 1.
     modalities : dict of str to columns, default=None
+        Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
 
     Returns
     -------
@@ -72,14 +75,18 @@ class GateDisplay:
         Parameters
         ----------
         estimator : fitted AECFClassifier, a Pipeline or search that ends in one, or anything with ``gate_weights``
+            What is measured; also a Pipeline or a search that ends in one.
         X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
         y : array-like of shape (n_rows,) or (n_rows, n_labels), default=None
             Adds a mark per class; of several labels one per label, of the rows in which it is 1.
         by : {"class", "reliability"}, default="class"
             ``"reliability"`` marks the rows in which a modality is reliable, and those in which it is not
             (reliability below 0.5), instead of classes.
         modalities : dict of str to columns, default=None
+            Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -106,12 +113,17 @@ class GateDisplay:
         Parameters
         ----------
         weights : ndarray of shape (n_rows, n_modalities)
+            Weights of the gate; those of a row sum to 1.
         present : ndarray of bool, shape (n_rows, n_modalities)
+            True where a modality is observed.
         modality_names : list of str
+            Names, in the order of the columns.
         y : array-like of shape (n_rows,) or (n_rows, n_labels), default=None
+            Classes to group rows by; None groups none.
         reliability : array-like of shape (n_rows, n_modalities), default=None
             Marks reliable and unreliable rows of each modality instead of classes.
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -141,9 +153,15 @@ class GateDisplay:
     def plot(self, *, ax=None):
         """Draw the weights and, beside them, the evenness.
 
+        Parameters
+        ----------
+        ax : Axes, default=None
+            What to draw into; None makes a new figure.
+
         Returns
         -------
         self
+            The display itself, with ``figure_`` and ``ax_``.
         """
         names = self.summary["modality"]
         self.ax_ = new_axes("GateDisplay.plot", ax, figsize=(9, 2.2 + 0.5 * len(names)))
@@ -172,7 +190,13 @@ class GateDisplay:
         return self
 
     def frame(self):
-        """What is drawn: the summary as a DataFrame."""
+        """What is drawn: the summary as a DataFrame.
+
+        Returns
+        -------
+        DataFrame
+            One row for each modality.
+        """
         return as_frame(self.summary, "GateDisplay.frame")
 
 

@@ -41,12 +41,14 @@ def modality_importance(
     estimator : fitted classifier with ``predict_proba``
         Any that takes X with missing values.
     X : dict, MultimodalData, array-like or DataFrame
+        Rows of several modalities, in any form that `AECFClassifier.fit` takes.
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
+        The true classes, or 0/1 a label.
     scoring : str, callable, list or dict of one score, or None, default=None
         None is accuracy; for multilabel targets the accuracy of the labels that were reported.
     method : {"drop", "permute", "shapley"}, default="drop"
         ``"drop"``: what the score loses when the modality is hidden everywhere. ``"permute"``: what it loses when the
-        modality's rows are shuffled, as in `sklearn.inspection.permutation_importance`. ``"shapley"``: the modality's
+        modality's rows are shuffled, as in ``sklearn.inspection.permutation_importance``. ``"shapley"``: the modality's
         mean contribution over all orders in which modalities can arrive [1]_; these sum to the score with all minus
         the score with none.
     n_repeats : int, default=5
@@ -56,16 +58,18 @@ def modality_importance(
         For ``"drop"`` and ``"shapley"``: how often the rows are drawn anew, for the standard error. The estimator is
         not asked again. Fewer, but 20 at least, where scores are many or rows are.
     random_state : int, RandomState instance or None, default=None
+        Seed of what is drawn at random; an int gives the same result at every call.
     n_jobs : int, default=None
         Scores computed side by side, by joblib.
     sample_weight : array-like of shape (n_rows,), default=None
+        Weight of each row; None weighs all alike.
     modalities : dict of str to columns, default=None
         Column groups, where X is an array or DataFrame and the estimator does not know them.
 
     Returns
     -------
     Bunch
-        As from scikit-learn's `permutation_importance`: ``importances_mean`` and ``importances_std`` of shape
+        As from scikit-learn's ``permutation_importance``: ``importances_mean`` and ``importances_std`` of shape
         (n_modalities,), ``importances`` of shape (n_modalities, n_draws); and ``modality_names``,
         ``importances_sem``: the standard error, and ``importances_interval`` of shape (n_modalities, 2): 95 %, 1.96
         standard errors to both sides.

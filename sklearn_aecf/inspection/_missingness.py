@@ -15,8 +15,11 @@ class MissingnessDisplay:
     patterns : ndarray of bool, shape (n_patterns, n_modalities)
         Most frequent first.
     counts : ndarray of int, shape (n_patterns,)
+        Rows with each pattern.
     modality_names : list of str
+        Names, in the order of the columns.
     n_rows : int
+        Rows altogether.
 
     Attributes
     ----------
@@ -37,10 +40,13 @@ class MissingnessDisplay:
         Parameters
         ----------
         X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
         modalities : dict of str to columns, default=None
+            Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
         max_patterns : int, default=30
             The most frequent ones are drawn.
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -54,9 +60,15 @@ class MissingnessDisplay:
     def plot(self, *, ax=None):
         """Draw the bars and the dots.
 
+        Parameters
+        ----------
+        ax : Axes, default=None
+            What to draw into; None makes a new figure.
+
         Returns
         -------
         self
+            The display itself, with ``figure_`` and ``ax_``.
         """
         n_patterns = len(self.counts)
         figsize = (max(5.0, min(13.0, 2 + 0.3 * n_patterns)), 4.2)
@@ -75,7 +87,13 @@ class MissingnessDisplay:
         return self
 
     def frame(self):
-        """What is drawn: a DataFrame with a row per pattern."""
+        """What is drawn: a DataFrame with a row per pattern.
+
+        Returns
+        -------
+        DataFrame
+            One row for each pattern.
+        """
         observed = [subset_name(pattern, self.modality_names) or "(nothing)" for pattern in self.patterns]
         columns = {"observed": observed, "n_rows": self.counts, "share": self.counts / self.n_rows}
         return as_frame(columns, "MissingnessDisplay.frame")

@@ -16,6 +16,7 @@ class ReliabilityDisplay:
     Parameters
     ----------
     curves : dict of int to ReliabilityCurve
+        A curve for each number of observed modalities.
     errors : dict of int to float
         Expected calibration error of each, in 15 bins as everywhere, however many are drawn.
     n_rows : dict of int to int, default=None
@@ -43,13 +44,20 @@ class ReliabilityDisplay:
         Parameters
         ----------
         estimator : fitted classifier with ``predict_proba``
+            What is measured; also a Pipeline or a search that ends in one.
         X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
         y : array-like
+            The true classes, or 0/1 a label.
         n_bins : int, default=10
+            Into how many bins confidence is divided.
         strategy : {"uniform", "quantile"}, default="uniform"
         random_state : int, RandomState instance or None, default=0
+            Seed of what is drawn at random; an int gives the same result at every call.
         modalities : dict of str to columns, default=None
+            Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -84,6 +92,7 @@ class ReliabilityDisplay:
         n_observed : array-like of int, shape (n_rows,), default=None
             Modalities that each row has; one line for each number.
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -105,9 +114,15 @@ class ReliabilityDisplay:
     def plot(self, *, ax=None):
         """Draw the diagram and the counts.
 
+        Parameters
+        ----------
+        ax : Axes, default=None
+            What to draw into; None makes a new figure.
+
         Returns
         -------
         self
+            The display itself, with ``figure_`` and ``ax_``.
         """
         self.ax_ = new_axes("ReliabilityDisplay.plot", ax, figsize=(7.6, 5.8))
         self.figure_ = self.ax_.figure
@@ -134,7 +149,13 @@ class ReliabilityDisplay:
         return self
 
     def frame(self):
-        """What is drawn: a DataFrame with a row per bin."""
+        """What is drawn: a DataFrame with a row per bin.
+
+        Returns
+        -------
+        DataFrame
+            One row for each bin.
+        """
         curves = self.curves.values()
         columns = {
             "n_observed": np.repeat(list(self.curves), [len(curve.count) for curve in curves]),

@@ -94,6 +94,7 @@ class RobustnessReport:
         Returns
         -------
         str or None
+            The page, or where it was written.
         """
         page = (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -139,15 +140,18 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     Parameters
     ----------
     estimator : fitted classifier with ``predict_proba``
+        What is measured; also a Pipeline or a search that ends in one.
     X : dict, MultimodalData, array-like or DataFrame
         Rows that the estimator was not fitted on.
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
+        The true classes, or 0/1 a label.
     scoring : str, callable, list, dict or None, default=None
         As in `sklearn_aecf.metrics.subset_report`; None is accuracy, of several labels that of the reported ones. Each
         score is a number and a column, and the first is drawn and shared out among the modalities.
     n_repeats : int, default=3
         Draws a drop rate.
     random_state : int, RandomState instance or None, default=0
+        Seed of what is drawn at random; an int gives the same result at every call.
     modalities : dict of str to columns, default=None
         Column groups, where X is an array or DataFrame and the estimator does not know them.
 

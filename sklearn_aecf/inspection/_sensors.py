@@ -17,6 +17,7 @@ class SensorDisplay:
     reliability : ndarray of shape (n_rows, n_modalities)
         NaN where a modality is missing.
     modality_names : list of str
+        Names, in the order of the columns.
     confidence : ndarray of shape (n_rows,), default=None
         Largest probability of each row; of several labels the mean of ``max(p, 1 - p)``.
     times : array-like of shape (n_rows,), default=None
@@ -60,8 +61,11 @@ class SensorDisplay:
         times : array-like of shape (n_rows,), default=None
             Ascending, numbers or dates; by default the position of the row.
         threshold : float, default=0.5
+            Values with a lower reliability count as failed.
         modalities : dict of str to columns, default=None
+            Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -97,10 +101,15 @@ class SensorDisplay:
         reliability : array-like of shape (n_rows, n_modalities)
             NaN where a modality is missing.
         modality_names : list of str
+            Names, in the order of the columns.
         confidence : array-like of shape (n_rows,), default=None
+            Largest probability of each row; None draws none.
         times : array-like of shape (n_rows,), default=None
+            When each row was measured; None counts rows.
         threshold : float, default=0.5
+            Values with a lower reliability count as failed.
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -132,9 +141,15 @@ class SensorDisplay:
     def plot(self, *, ax=None):
         """Draw a strip a modality, and the confidence below.
 
+        Parameters
+        ----------
+        ax : Axes, default=None
+            What to draw into; None makes a new figure.
+
         Returns
         -------
         self
+            The display itself, with ``figure_`` and ``ax_``.
         """
         names, n_rows = self.modality_names, len(self.reliability)
         self.ax_ = new_axes("SensorDisplay.plot", ax, figsize=(9.5, 1.9 + 0.5 * len(names)))
@@ -194,6 +209,11 @@ class SensorDisplay:
         """Share of the rows with a modality in which its reliability is below the threshold, by modality.
 
         NaN where no row has the modality.
+
+        Returns
+        -------
+        dict of str to float
+            From 0 to 1.
         """
         there = ~np.isnan(self.reliability)
         failed = np.where(there, self.reliability, np.inf) < self.threshold
@@ -204,6 +224,11 @@ class SensorDisplay:
         """What is drawn: a DataFrame with a row per row of X, a column per modality, and the confidence.
 
         The column of a modality that is called "time" or "confidence" is ``"time (reliability)"``.
+
+        Returns
+        -------
+        DataFrame
+            One row for each row of X.
         """
         times = np.arange(len(self.reliability)) if self.times is None else self.times
         confidence = {} if self.confidence is None else {"confidence": np.asarray(self.confidence)}

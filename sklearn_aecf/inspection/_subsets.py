@@ -27,6 +27,7 @@ class SubsetDisplay:
     report : dict of str to ndarray
         As `sklearn_aecf.metrics.subset_report` returns it.
     modality_names : list of str
+        Names, in the order of the columns.
     score : str, default="accuracy"
         The column that is drawn.
     complete : dict of str to ndarray, default=None
@@ -75,6 +76,7 @@ class SubsetDisplay:
             None is accuracy. Of several the first is drawn.
         sort : {"size", "score"}, default="size"
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -94,10 +96,12 @@ class SubsetDisplay:
         Parameters
         ----------
         y_true : array-like of shape (n_rows,)
+            The true classes, or 0/1 a label.
         predictions : dict of tuple of str to array-like of shape (n_rows,)
             Predicted classes for each subset of modalities. Of several labels those count that were reported.
         sort : {"size", "score"}, default="size"
         ax : Axes, default=None
+            What to draw into; None makes a new figure.
 
         Returns
         -------
@@ -120,9 +124,17 @@ class SubsetDisplay:
     def plot(self, *, ax=None, sort="size"):
         """Draw the bars and the dots.
 
+        Parameters
+        ----------
+        ax : Axes, default=None
+            What to draw into; None makes a new figure.
+        sort : {"size", "score"}, default="size"
+            Whether the bars are in the order of their size or of their score.
+
         Returns
         -------
         self
+            The display itself, with ``figure_`` and ``ax_``.
         """
         if sort not in ("size", "score"):
             raise ValueError(f"sort must be 'size' or 'score'. Got {sort!r}.")
@@ -176,6 +188,12 @@ class SubsetDisplay:
         return int(self.complete["n_rows"][0])
 
     def frame(self):
-        """What is drawn: the report as a DataFrame, and the marks as a column ``<score>_complete``."""
+        """What is drawn: the report as a DataFrame, and the marks as a column ``<score>_complete``.
+
+        Returns
+        -------
+        DataFrame
+            One row for each subset.
+        """
         marks = {} if self.complete is None else {f"{self.score}_complete": self.complete[self.score]}
         return as_frame({**self.report, **marks}, "SubsetDisplay.frame")

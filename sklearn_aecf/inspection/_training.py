@@ -23,8 +23,9 @@ class TrainingDisplay:
     Parameters
     ----------
     history : dict of str to ndarray
-        As `AECFClassifier.history_`.
+        As ``AECFClassifier.history_``.
     best_epoch : int or None
+        Epoch whose weights are kept, from 1 on; None marks none.
 
     Attributes
     ----------
@@ -45,7 +46,9 @@ class TrainingDisplay:
         Parameters
         ----------
         estimator : fitted AECFClassifier
+            What was fitted.
         ax : array of 4 Axes, default=None
+            Four axes to draw into; None makes a new figure.
 
         Returns
         -------
@@ -57,9 +60,15 @@ class TrainingDisplay:
     def plot(self, *, ax=None):
         """Draw four panels.
 
+        Parameters
+        ----------
+        ax : array of 4 Axes, default=None
+            What to draw into; None makes a new figure.
+
         Returns
         -------
         self
+            The display itself, with ``figure_`` and ``ax_``.
         """
         from sklearn.utils._optional_dependencies import check_matplotlib_support
 
@@ -89,5 +98,11 @@ class TrainingDisplay:
         return self
 
     def frame(self):
-        """What is drawn: the history as a DataFrame with a row per epoch."""
+        """What is drawn: the history as a DataFrame with a row per epoch.
+
+        Returns
+        -------
+        DataFrame
+            One row for each epoch.
+        """
         return as_frame(self.history, "TrainingDisplay.frame")

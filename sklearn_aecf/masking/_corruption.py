@@ -52,7 +52,7 @@ class Corruption(BaseEstimator):
         Returns
         -------
         Tensor of shape (b, f)
-            Draw from torch's generator, which `fit` has seeded.
+            Draw from torch's generator, which ``fit`` has seeded.
         """
         raise TypeError(f"{type(self).__name__} must define corrupt(values, genuine).")
 
@@ -94,7 +94,20 @@ class RandomCorruption(Corruption):
             )
 
     def corrupt(self, values, genuine):
-        """See `Corruption.corrupt`."""
+        """See `Corruption.corrupt`.
+
+        Parameters
+        ----------
+        values : Tensor of shape (b, f)
+            Standardised values of one modality.
+        genuine : Tensor of shape (n, f)
+            Genuine rows of the same modality, to take values from.
+
+        Returns
+        -------
+        Tensor of shape (b, f)
+            The values, broken.
+        """
         self.check()
         drawn = torch.randint(len(self.kinds), (len(values),), device=values.device)
         corrupted = values.clone()

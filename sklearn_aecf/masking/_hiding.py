@@ -46,6 +46,7 @@ class Masking(BaseEstimator):
         Parameters
         ----------
         n_modalities : int
+            How many modalities there are.
 
         Returns
         -------
@@ -78,7 +79,7 @@ class Masking(BaseEstimator):
         Returns
         -------
         bool Tensor of shape (b, n_draws, m)
-            Subsets of `present`, none of them empty. Draw from torch's generator, which `fit` has seeded.
+            Subsets of `present`, none of them empty. Draw from torch's generator, which ``fit`` has seeded.
         """
         raise TypeError(f"{type(self).__name__} must define draw(present, weights, entropy, n_draws, state).")
 
@@ -88,9 +89,11 @@ class Masking(BaseEstimator):
         Parameters
         ----------
         state : Tensor
+            What the strategy has learnt so far.
         subsets : bool Tensor of shape (b, n_draws, m)
             As `draw` returned them.
         present : bool Tensor of shape (b, m)
+            True where a modality is observed.
         losses : Tensor of shape (b, n_draws)
             Prediction loss of each row from each subset.
 
@@ -126,11 +129,41 @@ class UniformMasking(Masking):
         self.rate = rate
 
     def draw(self, present, weights, entropy, n_draws, state):
-        """See `Masking.draw`."""
+        """See `Masking.draw`.
+
+        Parameters
+        ----------
+        present : bool Tensor of shape (b, m)
+            True where a modality is observed.
+        weights : Tensor of shape (b, m)
+            Weights of the gate; those of a row sum to 1.
+        entropy : Tensor of shape (b,)
+            Entropy of the weights, in nats.
+        n_draws : int
+            Subsets drawn for each row.
+        state : Tensor
+            What the strategy has learnt so far.
+
+        Returns
+        -------
+        bool Tensor of shape (b, n_draws, m)
+            Subsets of `present`, none of them empty.
+        """
         return draw_subsets(present, row_rates(self.rate, len(present), present.device) * present.float(), n_draws)
 
     def initial_state(self, n_modalities):
-        """Nothing; see `Masking.initial_state`."""
+        """Nothing; see `Masking.initial_state`.
+
+        Parameters
+        ----------
+        n_modalities : int
+            How many modalities there are.
+
+        Returns
+        -------
+        Tensor
+            What `draw` and `update` get first.
+        """
         _check_range(self, "rate", upper=1, closed=False)
         return super().initial_state(n_modalities)
 
@@ -170,26 +203,60 @@ class EntropyMasking(Masking):
         Parameters
         ----------
         present : bool Tensor of shape (b, m)
+            True where a modality is observed.
         weights : Tensor of shape (b, m)
+            Weights of the gate; those of a row sum to 1.
         entropy : Tensor of shape (b,), in nats
+            Entropy of the gate's weights in each row, in nats.
         rate : float or Tensor of shape (b, 1)
             One for all rows, or each its own.
 
         Returns
         -------
         Tensor of shape (b, m), 0 where absent
+            Probability that each modality is hidden.
         """
         q = normalized_entropy(entropy, present)[:, None]
         size = present.sum(dim=-1, keepdim=True)
         return (rate * (q + (1 - q) * size * weights)).clamp(max=self.cap) * present
 
     def draw(self, present, weights, entropy, n_draws, state):
-        """See `Masking.draw`."""
+        """See `Masking.draw`.
+
+        Parameters
+        ----------
+        present : bool Tensor of shape (b, m)
+            True where a modality is observed.
+        weights : Tensor of shape (b, m)
+            Weights of the gate; those of a row sum to 1.
+        entropy : Tensor of shape (b,)
+            Entropy of the weights, in nats.
+        n_draws : int
+            Subsets drawn for each row.
+        state : Tensor
+            What the strategy has learnt so far.
+
+        Returns
+        -------
+        bool Tensor of shape (b, n_draws, m)
+            Subsets of `present`, none of them empty.
+        """
         rate = row_rates(self.rate, len(present), present.device)
         return draw_subsets(present, self.rates(present, weights, entropy, rate), n_draws)
 
     def initial_state(self, n_modalities):
-        """Nothing; see `Masking.initial_state`."""
+        """Nothing; see `Masking.initial_state`.
+
+        Parameters
+        ----------
+        n_modalities : int
+            How many modalities there are.
+
+        Returns
+        -------
+        Tensor
+            What `draw` and `update` get first.
+        """
         _check_range(self, "rate", upper=1, closed=False)
         _check_range(self, "cap", upper=1, closed=True)
         return super().initial_state(n_modalities)
@@ -222,7 +289,18 @@ class RegretMasking(Masking):
         self.step = step
 
     def initial_state(self, n_modalities):
-        """Logarithms of equal weights, one for each of `all_subsets`."""
+        """Logarithms of equal weights, one for each of `all_subsets`.
+
+        Parameters
+        ----------
+        n_modalities : int
+            How many modalities there are.
+
+        Returns
+        -------
+        Tensor
+            What `draw` and `update` get first.
+        """
         _check_range(self, "rate", upper=1, closed=False)
         _check_range(self, "step", upper=float("inf"), closed=False)
         if n_modalities > self.MAX_MODALITIES:
@@ -233,7 +311,26 @@ class RegretMasking(Masking):
         return torch.zeros(2**n_modalities - 1)
 
     def draw(self, present, weights, entropy, n_draws, state):
-        """See `Masking.draw`."""
+        """See `Masking.draw`.
+
+        Parameters
+        ----------
+        present : bool Tensor of shape (b, m)
+            True where a modality is observed.
+        weights : Tensor of shape (b, m)
+            Weights of the gate; those of a row sum to 1.
+        entropy : Tensor of shape (b,)
+            Entropy of the weights, in nats.
+        n_draws : int
+            Subsets drawn for each row.
+        state : Tensor
+            What the strategy has learnt so far.
+
+        Returns
+        -------
+        bool Tensor of shape (b, n_draws, m)
+            Subsets of `present`, none of them empty.
+        """
         rows, n_modalities = present.shape
         codes = torch.multinomial(torch.softmax(state, dim=0), rows * n_draws, replacement=True)
         drawn = all_subsets(n_modalities, present.device)[codes.view(rows, n_draws)] & present[:, None]
@@ -241,7 +338,24 @@ class RegretMasking(Masking):
         return torch.where((keep_all | ~drawn.any(dim=-1))[..., None], present[:, None], drawn)
 
     def update(self, state, subsets, present, losses):
-        """The weights after a batch, within 3 of their mean: no subset is ever given up or trained alone."""
+        """The weights after a batch, within 3 of their mean: no subset is ever given up or trained alone.
+
+        Parameters
+        ----------
+        state : Tensor
+            The weights before the batch.
+        subsets : bool Tensor of shape (b, n_draws, m)
+            What was drawn.
+        present : bool Tensor of shape (b, m)
+            True where a modality is observed.
+        losses : Tensor of shape (b, n_draws)
+            Prediction loss of each row from each subset.
+
+        Returns
+        -------
+        Tensor
+            The next state, of the same shape.
+        """
         hidden = (subsets != present[:, None]).any(dim=-1).reshape(-1)
         powers = 2 ** torch.arange(subsets.shape[-1], device=subsets.device)
         codes = ((subsets * powers).sum(dim=-1) - 1).reshape(-1)
@@ -271,11 +385,14 @@ def row_rates(rate: float, n_rows: int, device=None) -> Tensor:
     rate : float
         In [0, 1); the mean.
     n_rows : int
+        How many rows there are.
     device : torch.device, optional
+        Where the result lies; None is the CPU.
 
     Returns
     -------
     Tensor of shape (n_rows, 1)
+        A rate for each row.
     """
     spread = min(rate, 1 - rate)
     return rate + spread * (2 * torch.rand(n_rows, 1, device=device) - 1)
@@ -289,8 +406,11 @@ def draw_subsets(present: Tensor, rates: Tensor, n_draws: int) -> Tensor:
     Parameters
     ----------
     present : bool Tensor of shape (b, m)
+        True where a modality is observed.
     rates : Tensor of shape (b, m)
+        Probability that each modality is hidden.
     n_draws : int
+        Subsets drawn for each row.
 
     Returns
     -------
@@ -318,11 +438,14 @@ def all_subsets(n_modalities: int, device=None) -> Tensor:
     Parameters
     ----------
     n_modalities : int
+        How many modalities there are.
     device : torch.device, optional
+        Where the result lies; None is the CPU.
 
     Returns
     -------
     bool Tensor of shape (2**m - 1, m)
+        True where a subset has the modality.
     """
     codes = torch.arange(1, 2**n_modalities, device=device)
     return (codes[:, None] >> torch.arange(n_modalities, device=device)) % 2 == 1

@@ -19,7 +19,7 @@ class CalibrationError(float):
     Attributes
     ----------
     interval : tuple (low, high) or None
-        Percentile interval, where `bootstrap_ci` asked for one.
+        Percentile interval, where ``bootstrap_ci`` asked for one.
     """
 
     interval = None
@@ -89,6 +89,7 @@ def expected_calibration_error(
     y_prob : array-like of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels)
         Probability of the positive class (1-D), of each class, or of each label.
     n_bins : int, default=15
+        Into how many bins confidence is divided.
     strategy : {"uniform", "quantile"}, default="uniform"
         Bins of equal width, or with equally many rows.
     norm : {"l1", "l2", "max"}, default="l1"
@@ -106,9 +107,11 @@ def expected_calibration_error(
         Classes in the order of the columns of `y_prob`: an estimator's ``classes_``. By default 0, 1, ... or, if
         `y_true` has as many distinct classes as there are columns, those.
     sample_weight : array-like of shape (n_rows,), default=None
+        Weight of each row; None weighs all alike.
     bootstrap_ci : float, default=None
         Level, e.g. 0.95, of a percentile interval over resampled rows, given as ``.interval`` of the result.
     n_bootstrap : int, default=500
+        How many times rows are drawn again for the interval.
     random_state : int, RandomState instance or None, default=None
         Of the bootstrap.
 

@@ -25,9 +25,11 @@ def corruption_report(estimator, X, y, *, kinds=("noise", "stuck", "spikes"), ra
     X : dict, MultimodalData, array-like or DataFrame
         Rows that the estimator was not fitted on.
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
+        The true classes, or 0/1 a label.
     kinds : str or sequence of str, default=("noise", "stuck", "spikes")
         As in `sklearn_aecf.compose.corrupt_modalities`.
     random_state : int, RandomState instance or None, default=0
+        Seed of what is drawn at random; an int gives the same result at every call.
     modalities : dict of str to columns, default=None
         Column groups, where X is an array or DataFrame and the estimator does not know them.
 

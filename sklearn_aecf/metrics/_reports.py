@@ -35,16 +35,19 @@ def subset_report(
     estimator : fitted classifier with ``predict_proba``
         Any that takes X with missing values; ours embeds every row once for all subsets.
     X : dict, MultimodalData, array-like or DataFrame
+        Rows of several modalities, in any form that `AECFClassifier.fit` takes.
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
+        The true classes, or 0/1 a label.
     scoring : str, callable, list, dict or None, default=None
-        As in scikit-learn's `cross_validate`; adds a column a score, ``"score"`` of a callable. A callable of your own
-        gets the estimator itself, the hidden rows and, where given, their weights.
+        As in scikit-learn's ``cross_validate``; adds a column a score, ``"score"`` of a callable. A callable of your
+        own gets the estimator itself, the hidden rows and, where given, their weights.
     subsets : {"all", "observed", "single", "leave-one-out"} or list of lists of str, default="all"
     max_subsets : int, default=64
         For ``"all"`` and ``"observed"``.
     modalities : dict of str to columns, default=None
         Column groups, where X is an array or DataFrame and the estimator does not know them.
     sample_weight : array-like of shape (n_rows,), default=None
+        Weight of each row; None weighs all alike.
     kind : str or sequence of str, default=None
         What is not of the subset is there, but broken in this way (`sklearn_aecf.compose.corrupt_modalities`). None
         hides it.
@@ -159,12 +162,15 @@ def monotonicity_report(estimator, X, *, tolerance=0.01, max_pairs=256, modaliti
     Parameters
     ----------
     estimator : fitted classifier with ``predict_proba``
+        What is measured; also a Pipeline or a search that ends in one.
     X : dict, MultimodalData, array-like or DataFrame
+        Rows of several modalities, in any form that `AECFClassifier.fit` takes.
     tolerance : float, default=0.01
         Growth of a row's confidence that does not count.
     max_pairs : int, default=256
         Pairs with the largest subsets come first.
     modalities : dict of str to columns, default=None
+        Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
 
     Returns
     -------

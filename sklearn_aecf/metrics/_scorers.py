@@ -126,6 +126,7 @@ def missing_modality_scorer(scoring, *, drop_rate=0.5, n_repeats=3, keep_one=Tru
     Returns
     -------
     callable ``scorer(estimator, X, y, sample_weight=None)``
+        A scorer for searches and for ``cross_val_score``.
 
     Examples
     --------
@@ -163,6 +164,7 @@ def corrupted_modality_scorer(
     Returns
     -------
     callable ``scorer(estimator, X, y, sample_weight=None)``
+        A scorer for searches and for ``cross_val_score``.
 
     Examples
     --------
@@ -184,13 +186,16 @@ def subset_scorer(scoring, present, *, modalities=None):
     Parameters
     ----------
     scoring : str or callable
+        Any of scikit-learn's scorers, by name, or a callable ``(estimator, X, y)``.
     present : list of str
         The modalities that stay.
     modalities : dict of str to columns, default=None
+        Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
 
     Returns
     -------
     callable ``scorer(estimator, X, y, sample_weight=None)``
+        A scorer for searches and for ``cross_val_score``.
 
     Examples
     --------
@@ -210,7 +215,9 @@ def worst_subset_scorer(scoring, *, modalities=None):
     Parameters
     ----------
     scoring : str or callable
+        Any of scikit-learn's scorers, by name, or a callable ``(estimator, X, y)``.
     modalities : dict of str to columns, default=None
+        Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
 
     Returns
     -------
@@ -234,12 +241,16 @@ def ece_scorer(estimator, X, y, sample_weight=None):
     Parameters
     ----------
     estimator : fitted classifier with ``predict_proba``
+        What is measured; also a Pipeline or a search that ends in one.
     X, y
+        Rows of several modalities, in any form that `AECFClassifier.fit` takes.
     sample_weight : array-like of shape (n_rows,), default=None
+        Weight of each row; None weighs all alike.
 
     Returns
     -------
     float
+        Minus the calibration error: greater is better.
     """
     probability = as_matrix(estimator.predict_proba(X))
     labels = None if np.ndim(y) == 2 else estimator.classes_

@@ -36,7 +36,18 @@ class Dropout(nn.Module):
         return self.sample(x) if self.training else x
 
     def sample(self, x: Tensor) -> Tensor:
-        """`x` with activations dropped, in evaluation too: for Monte Carlo dropout."""
+        """`x` with activations dropped, in evaluation too: for Monte Carlo dropout.
+
+        Parameters
+        ----------
+        x : Tensor
+            Activations of any shape.
+
+        Returns
+        -------
+        Tensor
+            Of the same shape.
+        """
         if self.p == 0:
             return x
         if x.device.type != "cpu":
@@ -44,7 +55,20 @@ class Dropout(nn.Module):
         return x * self.noise(x.shape, x.dtype)
 
     def noise(self, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-        """0 for what is dropped, the scale for what stays."""
+        """0 for what is dropped, the scale for what stays.
+
+        Parameters
+        ----------
+        shape : torch.Size
+            Shape of the activations.
+        dtype : torch.dtype
+            Type of the activations.
+
+        Returns
+        -------
+        Tensor
+            Factors of the shape given.
+        """
         n = shape.numel()
         bits = torch.empty(-(-n // 8), dtype=torch.int64).random_(-(2**63), None)
         kept = bits.view(torch.uint8)[:n].view(shape).to(dtype).ge_(self.threshold)

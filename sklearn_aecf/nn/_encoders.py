@@ -23,8 +23,11 @@ class ModalityEmbeddings(nn.Module):
     n_features : list of int
         Features of each modality.
     hidden_dim : int
+        Width ``h`` of the layer before the embedding.
     embed_dim : int
+        Width ``d`` of a modality's embedding.
     dropout : float
+        Rate of dropout, in [0, 1).
 
     Examples
     --------
@@ -47,12 +50,34 @@ class ModalityEmbeddings(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_modalities, 1, embed_dim).uniform_(-bound, bound))
 
     def phi(self, hidden: Tensor) -> Tensor:
-        """Normalisation, ReLU and dropout of hidden values of shape (m, b, h)."""
+        """Normalisation, ReLU and dropout of hidden values of shape (m, b, h).
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (m, b, h)
+            Hidden values.
+
+        Returns
+        -------
+        Tensor of shape (m, b, h)
+            The activations.
+        """
         normalised = nn.functional.layer_norm(hidden, (self.hidden_dim,))
         return self.dropout(torch.addcmul(self.norm_bias, normalised, self.norm_weight).relu_())
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
-        """Embeddings (b, m, d) of finite inputs, each of shape (b, f_m)."""
+        """Embeddings (b, m, d) of finite inputs, each of shape (b, f_m).
+
+        Parameters
+        ----------
+        inputs : list of Tensor of shape (b, f_m)
+            Finite values of each modality.
+
+        Returns
+        -------
+        Tensor of shape (b, m, d)
+            The embeddings.
+        """
         hidden = torch.stack([layer(x) for layer, x in zip(self.first, inputs, strict=True)])
         return torch.baddbmm(self.bias, self.phi(hidden), self.weight).transpose(0, 1)
 
@@ -94,7 +119,14 @@ class OwnEncoder(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (b, ...)
+            Values of one modality.
         present : bool Tensor of shape (b,)
+            True where a modality is observed.
+
+        Returns
+        -------
+        Tensor of shape (b, d)
+            The embeddings.
         """
         x = as_encoder_input(x)
         if torch.compiler.is_compiling():

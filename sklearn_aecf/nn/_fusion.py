@@ -19,6 +19,7 @@ class ModalityGate(nn.Module):
     Parameters
     ----------
     n_modalities : int
+        How many modalities there are.
     embed_dim : int
         Width ``d`` of a modality embedding.
     hidden_dim : int, default=32
@@ -52,13 +53,39 @@ class ModalityGate(nn.Module):
         nn.init.zeros_(self.to_scores.bias)
 
     def evidence(self, embeddings: Tensor) -> Tensor:
-        """What each modality adds to the hidden layer where it is observed, shape (b, m, hidden_dim)."""
+        """What each modality adds to the hidden layer where it is observed, shape (b, m, hidden_dim).
+
+        Parameters
+        ----------
+        embeddings : Tensor of shape (b, m, d)
+            One a modality.
+
+        Returns
+        -------
+        Tensor of shape (b, m, hidden_dim)
+            What is added to the hidden layer.
+        """
         with torch.autocast(embeddings.device.type, enabled=False):
             hidden = torch.bmm(embeddings.to(self.from_embeddings.dtype).transpose(0, 1), self.from_embeddings)
         return (hidden + self.from_presence[:, None]).transpose(0, 1)
 
     def weigh(self, evidence: Tensor, present: Tensor, trust: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Weights and entropy of views ``present`` of shape (b, v, m), from `evidence`; see `forward` for `trust`."""
+        """Weights and entropy of views ``present`` of shape (b, v, m), from `evidence`; see `forward` for `trust`.
+
+        Parameters
+        ----------
+        evidence : Tensor of shape (b, m, hidden_dim)
+            What the method `evidence` returned.
+        present : bool Tensor of shape (b, v, m)
+            What each view may use.
+        trust : Tensor of shape (b, v, m), default=None
+            How far each modality is trusted, from 0 to 1.
+
+        Returns
+        -------
+        tuple of Tensor
+            Weights of shape (b, v, m), and entropies of shape (b, v) in nats.
+        """
         with torch.autocast(evidence.device.type, enabled=False):
             heard = present.to(evidence.dtype) if trust is None else trust * present
             scores = self.to_scores(torch.relu(torch.bmm(heard, evidence) + self.bias))
@@ -74,7 +101,7 @@ class ModalityGate(nn.Module):
         embeddings : Tensor of shape (b, m, d)
             Finite, also where a modality is absent (what stands there has no influence).
         present : bool Tensor of shape (b, m) or (b, v, m)
-            With `v`, that many subsets of every row are weighed. At least one True a row is expected, but not
+            With ``v``, that many subsets of every row are weighed. At least one True a row is expected, but not
             checked here, because that would synchronise a GPU; `AECFClassifier` sees to it. A row without one gets
             weights of 0.
         trust : Tensor of the shape of `present`, optional
@@ -101,9 +128,11 @@ class AECFFusion(nn.Module):
     Parameters
     ----------
     n_modalities : int
+        How many modalities there are.
     embed_dim : int
         Width ``d``, the same for all modalities.
     gate_hidden_dim : int, default=32
+        Width of the gate's hidden layer.
 
     References
     ----------
@@ -129,7 +158,20 @@ class AECFFusion(nn.Module):
         self.gate = ModalityGate(n_modalities, embed_dim, gate_hidden_dim)
 
     def combine(self, embeddings: Tensor, weights: Tensor) -> Tensor:
-        """Weighted sums (b, v, d) of embeddings (b, m, d), one per view; weights are (b, v, m)."""
+        """Weighted sums (b, v, d) of embeddings (b, m, d), one per view; weights are (b, v, m).
+
+        Parameters
+        ----------
+        embeddings : Tensor of shape (b, m, d)
+            One a modality.
+        weights : Tensor of shape (b, v, m)
+            A view's rows sum to 1.
+
+        Returns
+        -------
+        Tensor of shape (b, v, d)
+            The weighted sums.
+        """
         return torch.bmm(weights.to(embeddings.dtype), embeddings)
 
     def forward(
@@ -142,6 +184,7 @@ class AECFFusion(nn.Module):
         embeddings : list of m Tensors of shape (b, d), or a Tensor of shape (b, m, d)
             In fitted order. What stands where a modality is absent, NaN included, has no influence.
         present : bool Tensor of shape (b, m)
+            True where a modality is observed.
         trust : Tensor of shape (b, m), optional
             How reliable each modality is, in [0, 1]; see `ModalityGate.forward`.
 
@@ -149,7 +192,7 @@ class AECFFusion(nn.Module):
         -------
         fused : Tensor of shape (b, d)
         weights : Tensor of shape (b, m)
-            Rows sum to 1; exactly 0 where absent; all 0 in a row with nothing observed, whose `fused` is 0.
+            Rows sum to 1; exactly 0 where absent; all 0 in a row with nothing observed, whose ``fused`` is 0.
         entropy : Tensor of shape (b,)
             Of the weights, in nats.
 

@@ -18,8 +18,11 @@ class MemberHeads(nn.Module):
     Parameters
     ----------
     embed_dim, n_outputs : int
+        Width ``d`` of a fused embedding.
     n_members : int
+        Heads ``k``.
     dropout : float
+        Rate of dropout, in [0, 1).
 
     References
     ----------
@@ -48,14 +51,47 @@ class MemberHeads(nn.Module):
         self.offset = nn.Parameter(torch.zeros(n_members, 1, n_outputs))
 
     def activate(self, fused: Tensor) -> Tensor:
-        """What the heads see before dropout, shape (..., k, d), of fused embeddings (..., k, d) or (..., 1, d)."""
+        """What the heads see before dropout, shape (..., k, d), of fused embeddings (..., k, d) or (..., 1, d).
+
+        Parameters
+        ----------
+        fused : Tensor of shape (..., k, d) or (..., 1, d)
+            Fused embeddings, for each member or one for all.
+
+        Returns
+        -------
+        Tensor of shape (..., k, d)
+            The activations.
+        """
         adapted = fused if self.n_members == 1 else torch.addcmul(self.bias, fused, self.scale)
         return self.norm(adapted).relu_()
 
     def read_out(self, activations: Tensor) -> Tensor:
-        """Logits (k, b, c) of activations (b, k, d)."""
+        """Logits (k, b, c) of activations (b, k, d).
+
+        Parameters
+        ----------
+        activations : Tensor of shape (b, k, d)
+            What `activate` returned.
+
+        Returns
+        -------
+        Tensor of shape (k, b, c)
+            The logits.
+        """
         return torch.baddbmm(self.offset, activations.transpose(0, 1), self.weight)
 
     def forward(self, fused: Tensor) -> Tensor:
-        """Logits (k, b, c) of fused embeddings (b, k, d), a view for each member, or (b, 1, d), one for all."""
+        """Logits (k, b, c) of fused embeddings (b, k, d), a view for each member, or (b, 1, d), one for all.
+
+        Parameters
+        ----------
+        fused : Tensor of shape (b, k, d) or (b, 1, d)
+            Fused embeddings, for each member or one for all.
+
+        Returns
+        -------
+        Tensor of shape (k, b, c)
+            The logits.
+        """
         return self.read_out(self.dropout(self.activate(fused)))

@@ -107,7 +107,7 @@ class AECFNetwork(nn.Module):
         dict of str to Tensor
             ``logits`` (v, k, b, c) of every member on every view; ``weights`` (b, v, m), exactly 0 where absent;
             ``entropy`` (b, v) of the weights, in nats; ``fused`` (b, v, d), the fused embeddings; ``embeddings``
-            (b, m, d). With a `reliability`, outside of training, ``reliability`` and ``trust`` (b, v, m). With `draw`
+            (b, m, d). With a ``reliability``, outside of training, ``reliability`` and ``trust`` (b, v, m). With `draw`
             ``subsets`` (b, k, m) and ``masked_logits`` (k, b, c). With `n_samples` and one member ``samples``
             (n_samples, b, c) on the first view.
         """

@@ -299,8 +299,11 @@ class ModalityReliability(nn.Module):
         Reliability that one genuine row in ten falls short of. What reaches it is trusted wholly, so that ordinary
         rows are predicted as if there were no detector.
     statistics : ValueStatistics
+        What turns values into statistics of how usual they are.
     detector : ReliabilityDetector
+        What turns statistics into the logarithm of the odds that values are genuine.
     agreement : ClassAgreement, optional
+        What compares the modalities with each other; None compares nothing.
     """
 
     floor: Tensor
@@ -332,6 +335,7 @@ class ModalityReliability(nn.Module):
         Parameters
         ----------
         state : dict of str to Tensor
+            What ``state_dict`` returned.
         """
 
         def part(prefix):
@@ -355,9 +359,13 @@ class ModalityReliability(nn.Module):
         Parameters
         ----------
         inputs : list of Tensor of shape (b, f_m)
+            Values of each modality.
         embeddings : Tensor of shape (b, m, d)
+            What the encoders made of them.
         present : bool Tensor of shape (b, m)
+            True where a modality is observed.
         views : bool Tensor of shape (b, v, m)
+            True for what each view of a row may use.
 
         Returns
         -------

@@ -2,15 +2,17 @@
 Images and captions through CLIP
 ================================
 
-From files to probabilities: each tower of CLIP becomes a transformer of one modality, a `FrozenEncoder`, and the rows
-go in as MS-COCO has them, a path and a caption with several labels. Here CLIP is tiny, its weights are random and the
-images are coloured squares, so that nothing is downloaded; what differs with the real ones is at the end.
+How do image files and captions become rows? From files to probabilities: each tower of CLIP becomes a transformer of
+one modality, a `FrozenEncoder`, and the rows go in as MS-COCO has them, a path and a caption with several labels.
+Here CLIP is tiny, its weights are random and the images are coloured squares, so that nothing is downloaded; what
+differs with the real ones is at the end.
 """
 
 import tempfile
 from functools import partial
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image
@@ -52,6 +54,17 @@ image[::6] = None
 caption[3::6] = None
 X = MultimodalData({"image": image, "caption": caption})
 print(Path(X["image"][2]).name, "|", X["caption"][2], "|", target[2])
+full = np.flatnonzero(target.sum(axis=1) >= 2)
+shown = [*full[X.present[full].all(axis=1)][:2], 3, 6]
+figure, axes = plt.subplots(1, 4, figsize=(8, 2.3), layout="constrained")
+for ax, i in zip(axes, shown, strict=True):
+    if X["image"][i] is not None:
+        ax.imshow(Image.open(X["image"][i]))
+    text = X["caption"][i]
+    ax.set_title("no caption" if text is None else text.removeprefix("a photo of"), fontsize=9)
+    ax.text(0.5, 0.5, "" if X["image"][i] else "no image", ha="center", va="center", transform=ax.transAxes)
+    ax.set(xticks=[], yticks=[])
+plt.show()
 
 # %%
 # A model and what prepares its input
@@ -141,4 +154,7 @@ print(f"AUC, 3 folds: {scores.mean():.2f}")
 #             ),
 #         }
 #     )
-#     model = make_pipeline(encoders, AECFClassifier(random_state=0)).fit(MultimodalData(coco.data), coco.target)
+#     model = make_pipeline(encoders, AECFClassifier(random_state=0))
+#     model.fit(MultimodalData(coco.data), coco.target)
+#
+# **Learnt:** each tower is a transformer of one modality, and what is missing stays missing.

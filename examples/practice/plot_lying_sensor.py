@@ -88,6 +88,6 @@ ax.legend(frameon=False, loc="lower right", title="what breaks")
 plt.show()
 
 # %%
-# What was learnt: ``predict_proba`` needs no flag and no second call. ``modality_reliability`` says whom it believed; a
+# **Learnt:** ``predict_proba`` needs no flag and no second call. ``modality_reliability`` says whom it believed; a
 # threshold is chosen by what its false alarms cost. What mirrors genuine values is the hard case, since only the other
 # sensors can tell.

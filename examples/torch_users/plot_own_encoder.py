@@ -89,5 +89,5 @@ search = GridSearchCV(clf, {"encoders__image__channels": [4, 16]}, cv=2).fit(X[t
 print("Best:", search.best_params_)
 
 # %%
-# What was learnt: an encoder is a parameter like others. It is cloned, pickled, seeded and searched over, and takes
+# **Learnt:** an encoder is a parameter like others. It is cloned, pickled, seeded and searched over, and takes
 # part in all that is known about missing modalities.

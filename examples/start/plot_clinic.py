@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import joblib
+import matplotlib.pyplot as plt
 import sklearn
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -48,13 +49,24 @@ print(f"balanced accuracy {balanced_accuracy_score(y_new, tuned.predict(X_new)):
 robustness_report(search.best_estimator_, X_new, y_new, n_repeats=1)
 
 # %%
-# Saved, loaded, and asked about one patient.
+# Saved, loaded, and asked about one patient: what would each test have changed?
 with TemporaryDirectory() as folder:
     joblib.dump(tuned, Path(folder) / "model.joblib")
     loaded = joblib.load(Path(folder) / "model.joblib")
 patient = X_new.iloc[[0]]
 print(f"Risk {loaded.predict_proba(patient)[0, 1]:.2f}, decision: {heart.target_names[loaded.predict(patient)[0]]}")
+risks = {"all that is known": loaded.predict_proba(patient)[0, 1]}
+for name, columns in heart.feature_names.items():
+    if patient[columns].notna().to_numpy().any():
+        risks[f"without {name}"] = loaded.predict_proba(patient.drop(columns=columns))[0, 1]
+figure, ax = plt.subplots(figsize=(6.4, 3), layout="constrained")
+ax.barh(list(risks), list(risks.values()), color=["C3"] + ["C0"] * (len(risks) - 1))
+ax.axvline(tuned.best_threshold_, color="grey", linestyle="--", label="threshold")
+ax.set(xlabel="risk", xlim=(0, 1), title="One patient, one test taken away at a time")
+ax.invert_yaxis()
+ax.legend(frameon=False)
+plt.show()
 
 # %%
-# **Learnt:** the table goes in as it is, and `groups` keep hospitals apart at every step.
+# **Learnt:** the table goes in as it is, and ``groups`` keep hospitals apart at every step.
 sklearn.set_config(enable_metadata_routing=False)

@@ -2,9 +2,9 @@
 Probabilities that mean what they say
 =====================================
 
-`AECFClassifier` calibrates itself per subset of modalities on rows that it holds out. scikit-learn's
-`CalibratedClassifierCV` works around it as around any classifier. Here are both, on patients of four hospitals whose
-tests are really missing.
+Is 80 % right in 80 of 100 cases? `AECFClassifier` calibrates itself per subset of modalities on rows that it holds
+out. scikit-learn's ``CalibratedClassifierCV`` works around it as around any classifier. Here are both, on patients of
+four hospitals whose tests are really missing.
 """
 
 from sklearn.calibration import CalibratedClassifierCV
@@ -33,3 +33,6 @@ for name, model in models.items():
 # With few rows the intervals overlap: more cannot be said from 368 patients. The diagram shows where confidence and
 # accuracy part, by the number of tests that a patient had.
 ReliabilityDisplay.from_estimator(models["temperature per subset (default)"], X_test, y_test, n_bins=6)
+
+# %%
+# **Learnt:** one calibration is built in. Look at the interval before you compare two.

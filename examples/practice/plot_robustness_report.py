@@ -2,7 +2,8 @@
 What happens when a test is missing: all the pictures
 =====================================================
 
-From a fitted estimator to "what happens when it fails" in two lines, then every picture there is.
+What happens when a test is missing, or wrong? From a fitted estimator to "what happens when it fails" in two lines,
+then every picture there is.
 """
 
 from sklearn.model_selection import train_test_split
@@ -60,3 +61,6 @@ for name, value in sorted(
 # Everything in one page that needs no network: ``report.to_html("report.html")``, or shown in a notebook as it is.
 report = robustness_report(clf, X_test, y_test)
 print(report.numbers)
+
+# %%
+# **Learnt:** one call makes the page, and each picture can be had by itself.

@@ -2,11 +2,12 @@
 The layers in a training loop of your own
 =========================================
 
-How do torch users take the method without the estimator? `AECFNetwork`'s forward is the whole model; `masking` draws
-what to hide, `losses` holds the terms. This is the paper's objective in thirty lines: prediction from a masked copy,
+How do torch users take the method without the estimator? `AECFNetwork`'s forward is the whole model; ``masking`` draws
+what to hide, ``losses`` holds the terms. This is the paper's objective in thirty lines: prediction from a masked copy,
 the entropy of the gate, and confidence that must not grow as modalities are hidden.
 """
 
+import matplotlib.pyplot as plt
 import torch
 
 from sklearn_aecf.datasets import make_multimodal_classification
@@ -43,7 +44,9 @@ def draw(present, weights, entropy, n_draws):
 
 # %%
 # One forward gives all that the terms need: logits from all that a row has and from its subset, weights and entropies.
+curve = []
 for _ in range(30):
+    total = 0.0
     for rows in torch.randperm(600).split(64):
         output = network([x[rows] for x in inputs], present[rows], draw=draw, n_samples=8)
         expert = torch.softmax(output["logits"][0, 0], dim=1)
@@ -57,12 +60,18 @@ for _ in range(30):
         optimizer.zero_grad()
         loss.mean().backward()
         optimizer.step()
+        total += loss.detach().sum().item()
+    curve.append(total / len(target))
 
 network.eval()
 with torch.no_grad():
     output = network(inputs, present)
 print("Accuracy on the training rows:", (output["logits"][0, 0].argmax(dim=1) == target).float().mean().item())
 print("Mean weights:", output["weights"][:, 0].mean(dim=0).tolist())
+figure, ax = plt.subplots(figsize=(5.6, 2.8), layout="constrained")
+ax.plot(range(1, len(curve) + 1), curve)
+ax.set(xlabel="epoch", ylabel="objective", title="A loop of one's own")
+plt.show()
 
 # %%
-# What was learnt: `forward` takes ``draw`` where a view depends on the gate, and returns a dict of tensors.
+# **Learnt:** ``forward`` takes ``draw`` where a view depends on the gate, and returns a dict of tensors.

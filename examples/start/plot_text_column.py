@@ -2,10 +2,11 @@
 A DataFrame with a text column
 ==============================
 
-Columns of numbers, a category and a note in words, some of them missing: the frame goes in as it is. `modalities` says
-which columns belong together, and each modality gets its own transformer.
+How does a note in words join numbers and categories? Some of each are missing. The frame goes in as it is.
+``modalities`` says which columns belong together, and each modality gets its own transformer.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import TruncatedSVD
@@ -50,3 +51,19 @@ train, test, y_train, y_test = train_test_split(frame, ill, random_state=0)
 model.fit(train, y_train)
 print(f"Accuracy: {model.score(test, y_test):.3f}")
 print(f"The same without notes: {model.score(test.drop(columns='note'), y_test):.3f}")
+
+# %%
+# Who was listened to, row by row
+# -------------------------------
+# A note that nobody wrote has weight 0, and the others share its weight.
+weights = model[-1].gate_weights(model[:-1].transform(test))
+has_note = test["note"].notna().to_numpy()
+figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+for shift, rows, label in ((-0.2, has_note, "with a note"), (0.2, ~has_note, "without")):
+    ax.bar(np.arange(3) + shift, weights[rows].mean(axis=0), width=0.38, label=label)
+ax.set(xticks=range(3), xticklabels=model[-1].modality_names_, ylabel="mean gate weight", title="Notes, labs and wards")
+ax.legend(frameon=False)
+plt.show()
+
+# %%
+# **Learnt:** text becomes features inside the pipeline, and a missing note stays missing.

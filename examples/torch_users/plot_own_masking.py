@@ -22,8 +22,8 @@ X_train, y_train, X_test, y_test = X[:1000], y[:1000], X[1000:], y[1000:]
 # %%
 # The rule
 # --------
-# `draw` gets which modalities each row has, the gate's weights and their entropy, and returns a subset for each member
-# of the ensemble. Parameters of ``__init__`` can be set and searched over: ``masking__rate``.
+# ``draw`` gets which modalities each row has, the gate's weights and their entropy. It returns a subset for each
+# member of the ensemble. Parameters of ``__init__`` can be set and searched over: ``masking__rate``.
 class DeviceFails(Masking):
     """Hide the first two modalities together."""
 
@@ -48,4 +48,4 @@ ax.set(xticks=[0, 1], xticklabels=["all there", "device failed"], ylabel="accura
 ax.legend(frameon=False, loc="upper right")
 
 # %%
-# What was learnt: a rule is one class with one method. `RegretMasking` shows how a rule learns while it is used.
+# **Learnt:** a rule is one class with one method. `RegretMasking` shows how a rule learns while it is used.

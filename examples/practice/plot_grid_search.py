@@ -2,11 +2,12 @@
 A pipeline with a PCA per modality, searched as a whole
 =======================================================
 
-`ModalityTransformer` gives each modality its own scikit-learn transformer, fitted where the modality is observed. The
-grid reaches into it and into the classifier, and the scorer hides half of the modalities: the search chooses what works
-when they are missing.
+Which settings work when half of the modalities are missing? `ModalityTransformer` gives each modality its own
+scikit-learn transformer, fitted where the modality is observed. The grid reaches into it and into the classifier, and
+the scorer hides half of the modalities: the search chooses what works when they are missing.
 """
 
+import matplotlib.pyplot as plt
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -36,3 +37,16 @@ print(f"Accuracy with half of the views missing: {search.best_score_:.3f}")
 # On rows that the search has not seen:
 X_test, y_test = digits.data[digits.is_test], digits.target[digits.is_test]
 print(f"The same on test rows: {search.score(X_test, y_test):.3f}")
+
+# %%
+# What was tried:
+found = search.cv_results_
+names = [f"{p[next(iter(grid))]} components, mask rate {p['aecfclassifier__mask_rate']}" for p in found["params"]]
+figure, ax = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
+ax.errorbar(found["mean_test_score"], names, xerr=found["std_test_score"], fmt="o", capsize=3)
+ax.set(xlabel="accuracy, half of the views missing", title="Four candidates, two folds")
+ax.invert_yaxis()
+plt.show()
+
+# %%
+# **Learnt:** a search reaches into every part, and a scorer makes it choose for the rows that will come.

@@ -2,8 +2,9 @@
 Six views of a digit, some of them missing
 ==========================================
 
-2,000 handwritten digits, each seen by six feature extractors. We train on complete rows, as they are, and predict rows
-that lack more and more of the six.
+How well does a model do when modalities go missing that were all there in training? Here are 2,000 handwritten digits,
+each seen by six feature extractors. We train on complete rows, as they are, and predict rows that lack more and more of
+the six.
 """
 
 from pathlib import Path
@@ -43,3 +44,7 @@ if "__file__" in globals():
     path = Path("quickstart.png").resolve()
     display.figure_.savefig(path, dpi=120)
     print(f"Picture saved: {path}")
+
+# %%
+# **Learnt:** trained on complete rows, the classifier loses less as views go missing than the same network as a plain
+# gated fusion, and its confidence stays closer to its accuracy.
