@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from copy import deepcopy
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import accumulate, repeat
 from pathlib import Path
 
 import torch
@@ -26,14 +27,14 @@ from sklearn_aecf.nn._runtime import usual_torch
 # What torch's exporter writes without a conversion, and every ONNX Runtime since 1.14 reads.
 OPSET = 18
 
+OUTPUTS = ("probabilities", "gate_weights", "reliability")
+
 _TALKATIVE = (
     "torch.onnx._internal.exporter._registration",
     "torch.fx.experimental.symbolic_shapes",
     "torch.export",
     "onnxscript",
 )
-
-OUTPUTS = ("probabilities", "gate_weights", "reliability")
 
 # What an ONNX file can hold, less some room for the graph.
 MAX_BYTES = 2**31 - 2**24
@@ -51,6 +52,8 @@ class ModelGraph(nn.Module):
 
     Attributes
     ----------
+    names : tuple of str
+        Modalities, in the order of the columns of weights and reliabilities.
     shapes : dict of str to tuple of int
         Of a row of each modality that the network has a part for.
     """
@@ -339,12 +342,16 @@ def name_values(graph, names):
     """
     outside = [*zip(graph.inputs, names, strict=True), *zip(graph.outputs, OUTPUTS, strict=True)]
     ours = {id(value) for value, _ in outside}
+    inner = [value for node in graph for value in node.outputs if id(value) not in ours]
+    inner += graph.initializers.values()
     taken = {*names, *OUTPUTS}
-    for node in graph:
-        for value in node.outputs:
-            if id(value) not in ours and value.name in taken:
-                value.name = f"{value.name}/inner"
-    for name in [name for name in graph.initializers if name in taken]:
-        graph.initializers[name].name = f"{name}/inner"
+    for i, value in enumerate(inner):
+        if value.name in taken:
+            value.name = next(name for name in _fresh(value.name, i) if name not in taken)
     for value, name in outside:
         value.name = name
+
+
+def _fresh(name, i):
+    """Names that nothing else in a graph is given, the `i`-th value of which needs one."""
+    return (f"{name}/inner{suffix}{i}" for suffix in accumulate(repeat("_")))
