@@ -45,4 +45,4 @@ docs: .venv/.installed
 	@echo "Documentation: docs/_build/html/index.html"
 
 clean:
-	rm -rf .venv .venv-oldest docs/_build docs/auto_examples docs/api/generated docs/guide/generated
+	rm -rf .venv .venv-oldest docs/_build docs/auto_examples docs/api/generated docs/guide/generated docs/sg_execution_times.rst

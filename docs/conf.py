@@ -37,7 +37,7 @@ extensions = [
     "references",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "guide/generated", "auto_examples/**/*.ipynb"]
+exclude_patterns = ["_build", "guide/generated", "auto_examples/**/*.ipynb", "**sg_execution_times*"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"sklearn-aecf {release}"

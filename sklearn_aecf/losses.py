@@ -109,6 +109,16 @@ def refined_multiclass_loss(logits: Tensor, target: Tensor, weight: Tensor, n_st
     References
     ----------
     .. [1] Berta, Holzmueller, Jordan and Bach, *Rethinking Early Stopping: Refine, Then Calibrate*, arXiv:2501.19195.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import refined_multiclass_loss
+    >>> logits = torch.tensor([[[20.0, 0.0], [0.0, 20.0], [20.0, 0.0]]])
+    >>> target = torch.tensor([0, 1, 1])
+    >>> loss = refined_multiclass_loss(logits, target, torch.ones(3))
+    >>> bool(loss < torch.nn.functional.cross_entropy(logits[0], target))
+    True
     """
     scale = torch.ones((), dtype=logits.dtype, device=logits.device)
     true_logits = logits.gather(-1, target.expand(logits.shape[:-1])[..., None])[..., 0]
@@ -147,6 +157,16 @@ def refined_multilabel_loss(
     -------
     Tensor
         0-d: a mean over views, rows and labels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import refined_multilabel_loss
+    >>> logits = torch.tensor([[[20.0, 0.0], [0.0, 20.0], [20.0, 0.0]]])
+    >>> target = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> loss = refined_multilabel_loss(logits, target, torch.ones(3))
+    >>> bool(loss < torch.nn.functional.binary_cross_entropy_with_logits(logits[0], target))
+    True
     """
     # The slope turns a label's logits about their mean: else every slope would need another offset, and the two could
     # only be moved in small steps. It starts where the logits are neither too certain nor off the label's base rate. A
@@ -200,6 +220,14 @@ def mean_multiclass_logits(logits: Tensor, dim: int) -> Tensor:
     -------
     Tensor
         `logits` without the axis `dim`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import mean_multiclass_logits
+    >>> logits = torch.tensor([[[2.0, 0.0]], [[2.0, 0.0]]])
+    >>> torch.softmax(mean_multiclass_logits(logits, dim=0), dim=-1).round(decimals=2)
+    tensor([[0.8800, 0.1200]])
     """
     if logits.shape[dim] == 1:
         return logits.squeeze(dim)
@@ -220,6 +248,14 @@ def mean_multilabel_logits(logits: Tensor, dim: int) -> Tensor:
     -------
     Tensor
         `logits` without the axis `dim`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import mean_multilabel_logits
+    >>> logits = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]])
+    >>> torch.sigmoid(mean_multilabel_logits(logits, dim=0)).round(decimals=2)
+    tensor([[0.5000, 0.5000]])
     """
     if logits.shape[dim] == 1:
         return logits.squeeze(dim)
@@ -245,6 +281,14 @@ def uncertainty(member_probabilities: Tensor) -> Tensor:
     References
     ----------
     .. [1] Chlon, Chlon and Awada, arXiv:2505.15417: ``Var_K`` by MC dropout or a deep ensemble.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import uncertainty
+    >>> members = torch.tensor([[[0.9, 0.1]], [[0.7, 0.3]]])
+    >>> uncertainty(members)
+    tensor([0.0100])
     """
     # Tensor.var over the first axis is many times slower.
     return (member_probabilities - member_probabilities.mean(dim=0)).square().mean(dim=(0, -1))
@@ -282,6 +326,13 @@ def entropy_coefficient(
     References
     ----------
     .. [1] Chlon, Chlon and Awada, arXiv:2505.15417, per-instance entropy coefficient.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import entropy_coefficient
+    >>> entropy_coefficient(torch.tensor([0.0, 1.0])).round(decimals=2)
+    tensor([0.6900, 1.3100])
     """
     return (lambda_min + weight * F.softplus(spread / scale)).clamp(max=lambda_max)
 
@@ -300,6 +351,14 @@ def normalized_entropy(entropy: Tensor, present: Tensor) -> Tensor:
     -------
     Tensor of shape (b,)
         From 0 to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import normalized_entropy
+    >>> present = torch.tensor([[True, True, False], [True, False, False]])
+    >>> normalized_entropy(torch.tensor([0.6931, 0.0]), present).round(decimals=2)
+    tensor([1., 0.])
     """
     size = present.sum(dim=-1)
     return torch.where(size > 1, entropy / size.clamp(min=2).to(entropy.dtype).log(), 0)
@@ -317,6 +376,13 @@ def multiclass_confidence(probability: Tensor) -> Tensor:
     -------
     Tensor of shape (..., b)
         From 0 to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import multiclass_confidence
+    >>> multiclass_confidence(torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
+    tensor([0.7500, 0.5000])
     """
     return probability.amax(dim=-1)
 
@@ -333,6 +399,13 @@ def multilabel_confidence(probability: Tensor) -> Tensor:
     -------
     Tensor of shape (..., b)
         From 0.5 to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import multilabel_confidence
+    >>> multilabel_confidence(torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
+    tensor([0.7500, 0.5000])
     """
     return torch.maximum(probability, 1 - probability).mean(dim=-1)
 
@@ -380,6 +453,15 @@ def multiclass_agreement_loss(smaller: Tensor, expert: Tensor) -> Tensor:
     -------
     Tensor of shape (..., b), in nats
         A loss for each row.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import multiclass_agreement_loss
+    >>> expert = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    >>> smaller = torch.tensor([[0.0, 0.0], [3.0, 0.0]])
+    >>> multiclass_agreement_loss(smaller, expert).round(decimals=2)
+    tensor([0.0000, 0.8600])
     """
     p = expert.detach()
     return torch.xlogy(p, p).sum(dim=-1) - (p * F.log_softmax(smaller, dim=-1)).sum(dim=-1)
@@ -401,6 +483,15 @@ def multilabel_agreement_loss(smaller: Tensor, expert: Tensor, label_weight: Ten
     -------
     Tensor of shape (..., b), in nats
         A loss for each row.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_aecf.losses import multilabel_agreement_loss
+    >>> expert = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    >>> smaller = torch.tensor([[0.0, 0.0], [3.0, 0.0]])
+    >>> multilabel_agreement_loss(smaller, expert).round(decimals=2)
+    tensor([0.0000, 0.4300])
     """
     p = expert.detach()
     cross = F.binary_cross_entropy_with_logits(smaller, p.expand_as(smaller), reduction="none")

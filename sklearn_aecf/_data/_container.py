@@ -125,7 +125,7 @@ class MultimodalData(Mapping):
 
         Returns
         -------
-        list of str
+        view of str
             In the order of `names`.
         """
         return self._arrays.keys()
@@ -135,7 +135,7 @@ class MultimodalData(Mapping):
 
         Returns
         -------
-        list of ndarray
+        view of ndarray
             In the order of `names`.
         """
         return self._arrays.values()
@@ -145,7 +145,7 @@ class MultimodalData(Mapping):
 
         Returns
         -------
-        list of tuple (str, ndarray)
+        view of tuple (str, ndarray)
             In the order of `names`.
         """
         return self._arrays.items()
@@ -227,8 +227,10 @@ class MultimodalData(Mapping):
             Positions of the rows, in the order wanted.
         axis : {0, 1}, default=0
             1 takes columns of ``numpy.asarray(X)``.
-        out, mode
-            As numpy passes them; only the defaults are accepted.
+        out : None
+            As numpy passes it; only the default is accepted.
+        mode : str, default="raise"
+            As numpy passes it; only the default is accepted.
 
         Returns
         -------

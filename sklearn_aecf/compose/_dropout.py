@@ -119,8 +119,10 @@ class ModalityDropout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
 
         Returns
         -------
-        X : the same form, with ``(1 + n_copies) * n_rows`` rows
+        X : the same form as given
+            With ``(1 + n_copies) * n_rows`` rows.
         y : ndarray
+            The labels, as many times.
         """
         self._check()
         if n_copies < 1:

@@ -56,6 +56,7 @@ def make_multimodal_classification(
     X : MultimodalData
         Rows of NaN where a modality is missing.
     y : ndarray of int, shape (n_samples,)
+        Classes from 0 on.
 
     Raises
     ------

@@ -60,6 +60,17 @@ class GateDisplay:
     ----------
     ax_, entropy_ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(200, missing_rate=0.2, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=2, random_state=0).fit(X, y)
+    >>> from sklearn_aecf.inspection import GateDisplay
+    >>> display = GateDisplay.from_estimator(clf, X, y)
+    >>> display.frame().shape[0]
+    3
     """
 
     def __init__(self, summary, evenness, *, classes=(), by="class"):

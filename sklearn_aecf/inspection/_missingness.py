@@ -25,6 +25,16 @@ class MissingnessDisplay:
     ----------
     ax_, matrix_ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(200, missing_rate=0.2, random_state=0)
+    >>> from sklearn_aecf.inspection import MissingnessDisplay
+    >>> display = MissingnessDisplay.from_data(X)
+    >>> display.frame().shape[0]
+    7
     """
 
     def __init__(self, patterns, counts, modality_names, *, n_rows):

@@ -26,6 +26,17 @@ class ReliabilityDisplay:
     ----------
     ax_, count_ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(200, missing_rate=0.2, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=2, random_state=0).fit(X, y)
+    >>> from sklearn_aecf.inspection import ReliabilityDisplay
+    >>> display = ReliabilityDisplay.from_estimator(clf, X, y)
+    >>> sorted(display.curves)  # by number of observed modalities
+    [1, 2, 3]
     """
 
     def __init__(self, curves, errors, *, n_rows=None):
@@ -87,10 +98,18 @@ class ReliabilityDisplay:
 
         Parameters
         ----------
-        y_true, y_prob, n_bins, strategy, labels
-            As in `sklearn_aecf.metrics.expected_calibration_error`.
+        y_true : array-like of shape (n_rows,) or (n_rows, n_labels)
+            Classes; or 0/1 a label, with NaN or -1 where it was not reported (skipped).
+        y_prob : array-like of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels)
+            Probability of the positive class (1-D), of each class, or of each label.
         n_observed : array-like of int, shape (n_rows,), default=None
             Modalities that each row has; one line for each number.
+        n_bins : int, default=10
+            Into how many bins confidence is divided.
+        strategy : {"uniform", "quantile"}, default="uniform"
+            Bins of equal width, or with equally many rows.
+        labels : array-like of shape (n_classes,), default=None
+            Classes in the order of the columns of `y_prob`.
         ax : Axes, default=None
             What to draw into; None makes a new figure.
 

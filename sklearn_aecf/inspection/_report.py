@@ -64,17 +64,29 @@ for (const table of document.querySelectorAll(".aecf-report table:not([data-read
 class RobustnessReport:
     """Tables and pictures on how a classifier bears missing and broken modalities.
 
-    Attributes
+    Parameters
     ----------
     title : str
+        The heading of the page.
     numbers : dict of str to str
         What stands at the top.
     tables : dict of str to dict of str to ndarray
         Columns of each table, by heading.
     displays : dict of str to Display
         By heading.
-    captions : dict of str to str
+    captions : dict of str to str, default={}
         What stands below a heading; ``"numbers"``: below the numbers.
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(200, missing_rate=0.2, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=2, random_state=0).fit(X, y)
+    >>> from sklearn_aecf.inspection import robustness_report
+    >>> report = robustness_report(clf, X, y, n_repeats=1)
+    >>> "accuracy" in " ".join(report.numbers).lower()
+    True
     """
 
     title: str

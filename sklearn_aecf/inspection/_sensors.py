@@ -54,8 +54,8 @@ class SensorDisplay:
 
         Parameters
         ----------
-        estimator : fitted AECFClassifier, a Pipeline or search that ends in one, or anything with
-            ``modality_reliability``
+        estimator : fitted AECFClassifier
+            Also a Pipeline or a search that ends in one, or anything with ``modality_reliability``.
         X : dict, MultimodalData, array-like or DataFrame
             Rows in the order of time.
         times : array-like of shape (n_rows,), default=None
@@ -212,7 +212,7 @@ class SensorDisplay:
 
         Returns
         -------
-        dict of str to float
+        ndarray of shape (n_modalities,)
             From 0 to 1.
         """
         there = ~np.isnan(self.reliability)

@@ -42,6 +42,17 @@ class SubsetDisplay:
     References
     ----------
     .. [1] Lex et al., *UpSet: Visualization of Intersecting Sets*, IEEE TVCG 2014.
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(200, missing_rate=0.2, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=2, random_state=0).fit(X, y)
+    >>> from sklearn_aecf.inspection import SubsetDisplay
+    >>> display = SubsetDisplay.from_estimator(clf, X, y)
+    >>> display.frame().shape[0]
+    7
     """
 
     def __init__(self, report, modality_names, *, score="accuracy", complete=None):
@@ -70,11 +81,27 @@ class SubsetDisplay:
 
         Parameters
         ----------
-        estimator, X, y, subsets, max_subsets, modalities, kind, random_state
-            As in `sklearn_aecf.metrics.subset_report`: with `kind` what a subset lacks is broken instead of hidden.
+        estimator : fitted classifier with ``predict_proba``
+            What is measured; also a Pipeline or a search that ends in one.
+        X : dict, MultimodalData, array-like or DataFrame
+            Rows of several modalities, in any form that `AECFClassifier.fit` takes.
+        y : array-like of shape (n_rows,) or (n_rows, n_labels)
+            The true classes, or 0/1 a label.
         scoring : str, callable, list, dict or None, default=None
             None is accuracy. Of several the first is drawn.
+        subsets : {"all", "observed", "single", "leave-one-out"} or list of lists of str, default="all"
+            Which subsets are drawn; see `sklearn_aecf.metrics.subset_report`.
+        max_subsets : int, default=64
+            How many subsets there may be.
+        modalities : dict of str to columns, default=None
+            Column groups, where ``X`` is an array or a DataFrame and the estimator does not know them.
+        kind : str, default=None
+            With a kind of corruption what a subset lacks is broken instead of hidden; see
+            `sklearn_aecf.compose.corrupt_modalities`.
+        random_state : int, RandomState instance or None, default=0
+            Seed of what is broken.
         sort : {"size", "score"}, default="size"
+            Whether the bars are in the order of their size or of their score.
         ax : Axes, default=None
             What to draw into; None makes a new figure.
 

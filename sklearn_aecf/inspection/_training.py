@@ -33,6 +33,17 @@ class TrainingDisplay:
     ax_ : matplotlib Axes
         The first.
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(200, missing_rate=0.2, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=2, random_state=0).fit(X, y)
+    >>> from sklearn_aecf.inspection import TrainingDisplay
+    >>> display = TrainingDisplay.from_estimator(clf)
+    >>> display.frame().shape[0]
+    2
     """
 
     def __init__(self, history, *, best_epoch=None):

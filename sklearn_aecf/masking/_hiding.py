@@ -393,6 +393,13 @@ def row_rates(rate: float, n_rows: int, device=None) -> Tensor:
     -------
     Tensor of shape (n_rows, 1)
         A rate for each row.
+
+    Examples
+    --------
+    >>> from sklearn_aecf.masking import row_rates
+    >>> rates = row_rates(0.5, 100)
+    >>> bool((rates >= 0).all() and (rates <= 1).all())
+    True
     """
     spread = min(rate, 1 - rate)
     return rate + spread * (2 * torch.rand(n_rows, 1, device=device) - 1)
@@ -446,6 +453,12 @@ def all_subsets(n_modalities: int, device=None) -> Tensor:
     -------
     bool Tensor of shape (2**m - 1, m)
         True where a subset has the modality.
+
+    Examples
+    --------
+    >>> from sklearn_aecf.masking import all_subsets
+    >>> len(all_subsets(3))
+    7
     """
     codes = torch.arange(1, 2**n_modalities, device=device)
     return (codes[:, None] >> torch.arange(n_modalities, device=device)) % 2 == 1

@@ -16,10 +16,25 @@ from sklearn_aecf._rows import row_weights
 class CalibrationError(float):
     """A calibration error that also knows its bootstrap interval.
 
+    Parameters
+    ----------
+    x : float, default=0
+        The error.
+
     Attributes
     ----------
     interval : tuple (low, high) or None
         Percentile interval, where ``bootstrap_ci`` asked for one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_aecf.metrics import expected_calibration_error
+    >>> y = np.array([0, 1, 1, 1])
+    >>> probability = np.array([0.25, 0.75, 0.75, 0.75])
+    >>> error = expected_calibration_error(y, probability, bootstrap_ci=0.9, random_state=0)
+    >>> len(error.interval)
+    2
     """
 
     interval = None
@@ -29,15 +44,27 @@ class CalibrationError(float):
 class ReliabilityCurve:
     """Bins of a reliability diagram; those without rows are left out.
 
-    Attributes
+    Parameters
     ----------
-    confidence, accuracy : ndarray of shape (n_filled_bins,)
-        Weighted means of the predicted and of the observed.
+    confidence : ndarray of shape (n_filled_bins,)
+        Weighted mean of what was predicted.
+    accuracy : ndarray of shape (n_filled_bins,)
+        Weighted mean of what was observed.
     weight : ndarray of shape (n_filled_bins,)
         Share of the rows, sums to 1.
     count : ndarray of int, shape (n_filled_bins,)
+        Rows in each bin.
     variance : ndarray of shape (n_filled_bins,)
         Sampling variance of the gap between the two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_aecf.metrics import reliability_curve
+    >>> y = np.array([0, 1, 1, 1])
+    >>> probability = np.array([0.25, 0.75, 0.75, 0.75])
+    >>> reliability_curve(y, probability, kind="binary").count.tolist()
+    [1, 3]
     """
 
     confidence: np.ndarray
@@ -170,13 +197,35 @@ def reliability_curve(
 
     Parameters
     ----------
-    y_true, y_prob, n_bins, strategy, kind, labels, sample_weight
+    y_true : array-like of shape (n_rows,) or (n_rows, n_labels)
+        Classes; or 0/1 a label, with NaN or -1 where it was not reported (skipped).
+    y_prob : array-like of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels)
+        Probability of the positive class (1-D), of each class, or of each label.
+    n_bins : int, default=10
+        Into how many bins confidence is divided.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of equal width, or with equally many rows.
+    kind : {"top-label", "classwise", "binary"}, default="top-label"
         As in `expected_calibration_error`; labels or classes are pooled.
+    labels : array-like of shape (n_classes,), default=None
+        Classes in the order of the columns of `y_prob`.
+    sample_weight : array-like of shape (n_rows,), default=None
+        Weight of each row; None weighs all alike.
 
     Returns
     -------
     ReliabilityCurve
         With attributes ``confidence``, ``accuracy``, ``weight``, ``count``; empty bins are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_aecf.metrics import reliability_curve
+    >>> y = np.array([0, 1, 1, 1])
+    >>> probability = np.array([0.25, 0.75, 0.75, 0.75])
+    >>> curve = reliability_curve(y, probability, kind="binary")
+    >>> curve.confidence.tolist(), curve.accuracy.tolist()
+    ([0.25, 0.75], [0.0, 1.0])
     """
     columns = _confidence_columns(y_true, y_prob, kind, labels, sample_weight)
     pooled = [np.concatenate([column[position][column[3]] for column in columns]) for position in range(3)]

@@ -242,8 +242,10 @@ def ece_scorer(estimator, X, y, sample_weight=None):
     ----------
     estimator : fitted classifier with ``predict_proba``
         What is measured; also a Pipeline or a search that ends in one.
-    X, y
+    X : dict, MultimodalData, array-like or DataFrame
         Rows of several modalities, in any form that `AECFClassifier.fit` takes.
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+        The true classes, or 0/1 a label.
     sample_weight : array-like of shape (n_rows,), default=None
         Weight of each row; None weighs all alike.
 
@@ -251,6 +253,16 @@ def ece_scorer(estimator, X, y, sample_weight=None):
     -------
     float
         Minus the calibration error: greater is better.
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(200, missing_rate=0.2, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=2, random_state=0).fit(X, y)
+    >>> from sklearn_aecf.metrics import ece_scorer
+    >>> -1 <= ece_scorer(clf, X, y) <= 0
+    True
     """
     probability = as_matrix(estimator.predict_proba(X))
     labels = None if np.ndim(y) == 2 else estimator.classes_

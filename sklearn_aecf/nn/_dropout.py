@@ -33,6 +33,18 @@ class Dropout(nn.Module):
         self.threshold = min(max(round(256 * p), 1), 255) if p > 0 else 0
 
     def forward(self, x: Tensor) -> Tensor:
+        """`x` with activations dropped in training, and `x` itself in evaluation.
+
+        Parameters
+        ----------
+        x : Tensor
+            Activations of any shape.
+
+        Returns
+        -------
+        Tensor
+            Of the same shape.
+        """
         return self.sample(x) if self.training else x
 
     def sample(self, x: Tensor) -> Tensor:
@@ -75,4 +87,11 @@ class Dropout(nn.Module):
         return kept.mul_(256 / (256 - self.threshold))
 
     def extra_repr(self) -> str:
+        """What ``repr`` shows between brackets.
+
+        Returns
+        -------
+        str
+            The rate.
+        """
         return f"p={self.p}"

@@ -191,6 +191,7 @@ class AECFFusion(nn.Module):
         Returns
         -------
         fused : Tensor of shape (b, d)
+            The weighted sum of the embeddings.
         weights : Tensor of shape (b, m)
             Rows sum to 1; exactly 0 where absent; all 0 in a row with nothing observed, whose ``fused`` is 0.
         entropy : Tensor of shape (b,)

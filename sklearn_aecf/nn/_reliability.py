@@ -304,6 +304,15 @@ class ModalityReliability(nn.Module):
         What turns statistics into the logarithm of the odds that values are genuine.
     agreement : ClassAgreement, optional
         What compares the modalities with each other; None compares nothing.
+
+    Examples
+    --------
+    >>> from sklearn_aecf import AECFClassifier
+    >>> from sklearn_aecf.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(600, missing_rate=0.2, random_state=0)
+    >>> clf = AECFClassifier(max_epochs=2, random_state=0).fit(X, y)
+    >>> clf.net_.module_.reliability.floor.shape
+    torch.Size([3])
     """
 
     floor: Tensor
