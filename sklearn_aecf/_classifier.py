@@ -24,6 +24,7 @@ from sklearn_aecf._data import (
     split_modalities,
     warn_caller,
 )
+from sklearn_aecf._export import ExportMixin
 from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._model import Model
 from sklearn_aecf._problem import as_label_array, read_targets
@@ -46,6 +47,7 @@ from sklearn_aecf._sklearn_support import (
 )
 from sklearn_aecf._training import (
     Interrupts,
+    Schedule,
     fit_reliability,
     fit_temperature,
     fits_repeatedly,
@@ -93,6 +95,7 @@ def tells_reliability(classifier):
 
 class AECFClassifier(
     SavingMixin,
+    ExportMixin,
     NestedEncodersMixin,
     ClassNamePrefixFeaturesOutMixin,
     CallbackSupportMixin,
@@ -164,14 +167,15 @@ class AECFClassifier(
         What a broken sensor might do to values, to learn from: an object of :mod:`sklearn_aecf.masking`, or of a
         subclass of your own. None is `RandomCorruption`. What it does not do is found, too, as far as it makes values
         unlike those of training.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=3e-3
         Step size of the optimizer, AdamW.
     weight_decay : float, default=1e-2
         Share of each weight, times the learning rate, that AdamW takes away in a step.
     batch_size : int or "auto", default="auto"
-        Rows a step; ``"auto"`` is the power of two next to n / 8, between 32 and 128.
-    max_epochs : int, default=100
-        Passes over the training rows, at most.
+        Rows a step; ``"auto"`` is the power of two next to n / 8, between 32 and 128; from 72,000 rows on that next to
+        n / 400, at most 1024.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training rows, at most; ``"auto"`` is 100, or as many as 1,000 steps take.
     early_stopping : bool, default=True
         Hold rows out and keep the weights of the epoch with the lowest validation loss, averaged over the mask rates
         0, 0.3, 0.5 and 0.7. With a `temperature` it is the loss that rescaled confidence would leave
@@ -181,8 +185,9 @@ class AECFClassifier(
         Share of the rows held out, stratified by class where every class has rows enough, or of whole ``groups``;
         ``"auto"`` is 200 rows, but no less than 10 % (or 10,000 rows) and no more than 20 %. Of a splitter, e.g.
         ``TimeSeriesSplit()``, the last split is taken: what it trains on, and what it tests on.
-    n_iter_no_change : int, default=10
-        Epochs without a better validation loss after which training stops.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without a better validation loss after which training stops; ``"auto"`` is as many as 60 steps take, but
+        no fewer than 3.
     temperature : {"subset", "global"} or None, default="subset"
         Calibration on the held-out rows, see `SubsetTemperature`. Without such rows there is none.
     scale : {"standard"}, list of str or None, default="standard"
@@ -211,7 +216,8 @@ class AECFClassifier(
         Seed of initial weights, order, masks and split. With an int and the same number of threads a fit on CPU is
         bit-identical. The global random states are not touched.
     verbose : int, default=0
-        1 shows skorch's progress bar and table.
+        1 shows skorch's progress bar and table, with the seconds that are left at most. 0 is silent, but a fit that may
+        take more than five minutes is warned about after its first epoch.
 
     Attributes
     ----------
@@ -302,14 +308,14 @@ class AECFClassifier(
         "learning_rate": [Interval(Real, 0, 3e38, closed="neither")],
         "weight_decay": [Interval(Real, 0, 3e38, closed="left")],
         "batch_size": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
-        "max_epochs": [Interval(Integral, 1, 2**31, closed="left")],
+        "max_epochs": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "validation_fraction": [
             Interval(Real, 0, 1, closed="neither"),
             StrOptions({"auto"}),
             HasMethods(["split", "get_n_splits"]),
         ],
-        "n_iter_no_change": [Interval(Integral, 1, 2**31, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
         "temperature": [StrOptions({"subset", "global"}), None],
         "scale": [StrOptions({"standard"}), list, None],
         "categorical_features": [StrOptions({"from_dtype"}), None],
@@ -341,13 +347,13 @@ class AECFClassifier(
         monotone_weight=0.0,
         corruption_rate=0.1,
         corruption=None,
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         weight_decay=1e-2,
         batch_size="auto",
-        max_epochs=100,
+        max_epochs="auto",
         early_stopping=True,
         validation_fraction="auto",
-        n_iter_no_change=10,
+        n_iter_no_change="auto",
         temperature="subset",
         scale="standard",
         categorical_features="from_dtype",
@@ -518,7 +524,7 @@ class AECFClassifier(
             net = self._make_net(
                 own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
                 None if validation is None else training_rows(self._inputs, validation, device, views),
-                _batch_size(self.batch_size, len(training)),
+                self._schedule(len(training)),
                 device,
                 self.callbacks,
                 # Checkpoints are written and read by callbacks alone.
@@ -529,7 +535,7 @@ class AECFClassifier(
             self.net_ = net
             rows = training_rows(self._inputs, training, device)
             with suited_threads(net.batch_size * self._work_per_row(net)):
-                net.epoch_tasks, net.interrupts = EpochTasks(self, self.max_epochs), interrupts
+                net.epoch_tasks, net.interrupts = EpochTasks(self, net.max_epochs), interrupts
                 net.partial_fit(rows)
                 net.epoch_tasks.end()
         net.refuse_divergence()
@@ -551,7 +557,10 @@ class AECFClassifier(
                     self._model, training, validation, corruption, self.corruption_rate
                 )
 
-    def _make_net(self, encoders, validation, batch_size, device, callbacks=None, fingerprint=""):
+    def _schedule(self, n_rows):
+        return Schedule.of(n_rows, self.batch_size, self.max_epochs, self.n_iter_no_change)
+
+    def _make_net(self, encoders, validation, schedule, device, callbacks=None, fingerprint=""):
         """The net of the parameters, from encoders that are ready and rows to validate on."""
         return make_net(
             network=self.network or AECFNetwork,
@@ -574,11 +583,11 @@ class AECFClassifier(
             },
             problem=self._problem,
             validation=validation,
-            batch_size=batch_size,
-            max_epochs=int(self.max_epochs),
+            batch_size=schedule.batch_size,
+            max_epochs=schedule.max_epochs,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            patience=int(self.n_iter_no_change) if self.early_stopping else None,
+            patience=schedule.n_iter_no_change if self.early_stopping else None,
             # What a temperature mends afterwards is no reason to stop.
             stopping_loss="valid_loss" if self.temperature is None else "valid_refined_loss",
             callbacks=callbacks,
@@ -912,9 +921,3 @@ def _validation_fraction(fraction, n_rows):
     if fraction != "auto":
         return fraction
     return min(float(np.clip(200 / n_rows, 0.1, 0.2)), MAX_HELD_OUT / n_rows)
-
-
-def _batch_size(batch_size, n_rows):
-    if batch_size != "auto":
-        return int(batch_size)
-    return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / 8)), 5, 7))

@@ -27,6 +27,65 @@ FEW_MULTIPLICATIONS = 400
 CACHED = 1_000_000
 
 
+class Calibration(nn.Module):
+    """From logits to calibrated probabilities, and to the prior as far as nothing is to be believed.
+
+    Logits are divided by ``exp(a + sum over m of (1 - h_m) b_m)``, with ``h_m`` between 0 (modality absent) and 1
+    (there and trusted), see `SubsetTemperature`. The prior gets the weight ``prod over m of (1 - h_m)``: all of it
+    where nothing is observed (ours). It computes in float64, unless converted.
+
+    Parameters
+    ----------
+    problem : Multiclass or Multilabel
+    prior : ndarray of shape (n_outputs,)
+    temperature : SubsetTemperature or None
+    n_modalities : int
+        Those that the network has a part for.
+    """
+
+    prior: Tensor
+    log_scale: Tensor
+    absence: Tensor
+
+    def __init__(self, problem: Problem, prior: np.ndarray, temperature: SubsetTemperature | None, n_modalities: int):
+        super().__init__()
+        self.problem = problem
+        log_scale = 0.0 if temperature is None else temperature.log_scale_
+        absence = np.zeros(n_modalities) if temperature is None else temperature.absence_
+        for name, values in {"prior": prior, "log_scale": log_scale, "absence": absence}.items():
+            self.register_buffer(name, torch.from_numpy(np.array(values, dtype=np.float64)))
+
+    def temperature(self, heard: Tensor) -> Tensor:
+        """Temperatures (...) of subsets (..., m), in [0, 1] for each modality."""
+        return (self.log_scale + (1 - heard.to(self.absence.dtype)) @ self.absence).exp()
+
+    def forward(self, logits: Tensor, present: Tensor, trust: Tensor | None = None) -> Tensor:
+        """Probabilities (..., c).
+
+        Parameters
+        ----------
+        logits : Tensor of shape (..., c)
+            Finite, also where nothing is observed (what stands there has no influence).
+        present : bool Tensor of shape (..., m)
+        trust : Tensor of shape (..., m), optional
+            In [0, 1].
+        """
+        heard = present.to(self.prior.dtype)
+        if trust is not None:
+            heard = heard * trust.to(self.prior.dtype)
+        scaled = logits.to(self.prior.dtype) / self.temperature(heard)[..., None]
+        probability = self.problem.probabilities(scaled)
+        if trust is not None:
+            nothing = (1 - heard).prod(dim=-1)[..., None]
+            probability = (1 - nothing) * probability + nothing * self.prior
+        return torch.where(present.any(dim=-1)[..., None], probability, self.prior)
+
+
+def mean_logits(problem: Problem, output: dict[str, Tensor]) -> Tensor:
+    """Logits (b, v, c) of the members' mean probabilities, of the network's output."""
+    return problem.mean_logits(output["logits"].float(), dim=1).transpose(0, 1)
+
+
 @dataclass
 class Model:
     """Turns rows of modalities into probabilities and explanations, by one call of the network a chunk.
@@ -82,20 +141,20 @@ class Model:
         """
         present = (data.present[:, None] if views is None else views)[..., self.inputs.active]
         found = self._collect(data, self._mean_logits_and_trust, views)
-        logits, trust = found["logits"], found.get("trust")
-        if self.temperature is not None:
-            heard = present if trust is None else present * trust
-            temperature = self.temperature.temperature(heard.reshape(-1, heard.shape[-1]))
-            logits = logits / temperature.reshape(*heard.shape[:2], 1)
-        probability = self.problem.link(logits)
-        if trust is not None:
-            nothing = np.where(present, 1 - trust, 1).prod(axis=-1)[..., None]
-            probability = (1 - nothing) * probability + nothing * self.prior
-        probability[~present.any(axis=-1)] = self.prior
-        return probability
+        trust = torch.from_numpy(found["trust"]) if "trust" in found else None
+        with usual_torch(), torch.inference_mode(), one_thread(self._is_small(len(data))):
+            return self.calibration(torch.from_numpy(found["logits"]), torch.from_numpy(present), trust).numpy()
+
+    @property
+    def calibration(self) -> Calibration:
+        """What makes probabilities of logits."""
+        return Calibration(self.problem, self.prior, self.temperature, len(self.inputs.active))
+
+    def _is_small(self, n_rows):
+        return n_rows * self.work_per_row < WORK_PER_THREAD
 
     def _mean_logits_and_trust(self, output):
-        found = {"logits": self._mean_logits(output)}
+        found = {"logits": mean_logits(self.problem, output)}
         return found if "trust" not in output else {**found, "trust": output["trust"]}
 
     def logits(self, data: Modalities, views=None):
@@ -111,10 +170,7 @@ class Model:
         ValueError
             If an encoder or a network of the user's returns NaN or infinity.
         """
-        return self._collect(data, lambda output: {"logits": self._mean_logits(output)}, views)["logits"]
-
-    def _mean_logits(self, output):
-        return self.problem.mean_logits(output["logits"].float(), dim=1).transpose(0, 1)
+        return self._collect(data, lambda output: {"logits": mean_logits(self.problem, output)}, views)["logits"]
 
     def gate_weights(self, data: Modalities):
         """Gate weights, shape (n_rows, n_modalities); 0 in rows with nothing observed."""
@@ -151,9 +207,7 @@ class Model:
         logits : Tensor of shape (n_rows, n_views, n_outputs)
         """
         self.network.eval()
-        temperature = torch.ones(len(views))
-        if self.temperature is not None:
-            temperature = torch.from_numpy(self.temperature.temperature(views.numpy())).float()
+        temperature = self.calibration.temperature(views).float()
         embeddings, logits, n_together = [], [], self._rows_together(len(views))
         for start in range(0, len(present), n_together):
             rows = slice(start, start + n_together)
@@ -163,7 +217,7 @@ class Model:
                     [x[rows].to(self.device) for x in inputs], here, views=here[:, None] & views.to(self.device)
                 )
                 embeddings.append(output["embeddings"].float().cpu())
-                logits.append(self._mean_logits(output).cpu())
+                logits.append(mean_logits(self.problem, output).cpu())
         return torch.cat(embeddings), torch.cat(logits) / temperature[:, None]
 
     def fused(self, data: Modalities):
@@ -190,7 +244,7 @@ class Model:
         """What `pick` takes from the network's output, by name, for all rows."""
         if self.network.training:
             self.network.eval()
-        with one_thread(len(data) * self.work_per_row < WORK_PER_THREAD):
+        with one_thread(self._is_small(len(data))):
             return self._collect_chunks(data, pick, views, n_samples)
 
     def _collect_chunks(self, data, pick, views, n_samples):

@@ -403,7 +403,7 @@ class SavingMixin:
                 int(m): OwnEncoder(module_of(self.encoders[name], name), width, self.embed_dim, name)
                 for m, (name, width) in stored["widths"].items()
             }
-            self.net_ = self._make_net(made, None, 1, "cpu")
+            self.net_ = self._make_net(made, None, self._schedule(1), "cpu")
             self.net_.initialize()
         self.net_.module_.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self.net_.refuse_divergence()

@@ -24,6 +24,7 @@ ROOMS = [
     "_model",
     "_training",
     "_saving",
+    "_export",
     "_sklearn_support",
     "_classifier",
     "compose",

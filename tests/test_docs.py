@@ -21,7 +21,7 @@ PAGES = sorted(
     path.stem for path in (ROOT / "docs" / "guide").glob("*.rst") if ">>> " in path.read_text(encoding="utf-8")
 )
 # Pages that fit on whole data sets.
-LONG = {"getting_started", "trusting", "reliability", "boosting", "explaining"}
+LONG = {"export", "getting_started", "trusting", "reliability", "boosting", "explaining"}
 
 
 def page_module(name):
@@ -64,6 +64,9 @@ def test_landing_page_runs(monkeypatch, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*no observed modality")
 @pytest.mark.parametrize("page", [pytest.param(page, marks=pytest.mark.slow if page in LONG else ()) for page in PAGES])
 def test_guide_runs(page, monkeypatch, tmp_path):
+    if page == "export":
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / "guide" / f"{page}.rst"
     found = doctest.testfile(str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
@@ -79,6 +82,8 @@ EXAMPLES = sorted((ROOT / "examples").glob("*/plot_*.py"))
 def test_example_runs(path, monkeypatch, tmp_path):
     if "from transformers import" in path.read_text(encoding="utf-8"):
         pytest.importorskip("transformers", reason="transformers is not installed")
+    if "to_onnx" in path.read_text(encoding="utf-8"):
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(path)])
     runpy.run_path(str(path), run_name="__main__")

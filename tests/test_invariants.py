@@ -172,7 +172,7 @@ def test_8_with_everything_off_it_is_a_plain_mlp(data, form):
         warnings.simplefilter("ignore")
         net = NeuralNetClassifier(
             plain_mlp, criterion=torch.nn.CrossEntropyLoss, optimizer=torch.optim.AdamW, optimizer__weight_decay=1e-2,
-            lr=1e-3, max_epochs=5, batch_size=150, train_split=None, verbose=0,
+            lr=clf.learning_rate, max_epochs=5, batch_size=150, train_split=None, verbose=0,
         )  # fmt: skip
         net.fit(np.asarray(one, dtype=np.float32), y.astype(np.int64))
         expected = net.predict_proba(np.asarray(one, dtype=np.float32))

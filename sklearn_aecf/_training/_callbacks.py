@@ -1,7 +1,13 @@
 """Callbacks of the net's own: stopping, and what a training resumed from a checkpoint goes on with."""
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+
+from sklearn_aecf._data import warn_caller
+
+# Seconds that a fit may take without a word.
+SILENT_SECONDS = 300
 
 
 class EndEpochTask(Callback):
@@ -17,6 +23,38 @@ class StopWhenAsked(Callback):
     def on_epoch_end(self, net, **kwargs):
         if net.stop_requested or net.interrupt_came():
             raise KeyboardInterrupt
+
+
+class TellTime(Callback):
+    """How long the rest of the training takes at most, in seconds: a column of the table of ``verbose=1``.
+
+    A silent fit is warned about after its first epoch, if it may take more than five minutes.
+
+    Parameters
+    ----------
+    silent : bool
+    """
+
+    def __init__(self, silent):
+        self.silent = silent
+
+    def on_epoch_end(self, net, **kwargs):
+        seconds = net.history[-1, "dur"]
+        left = float(np.median(net.history[:, "dur"])) * max(0, net.max_epochs - net.n_finished)
+        if not self.silent:
+            net.history.record("left_at_most", round(left, 1))
+        elif net.n_finished == 1 and left > SILENT_SECONDS:
+            warn_caller(
+                f"An epoch takes {seconds:.0f} s, so this fit may take up to {duration(left)}, less if it stops early. "
+                "verbose=1 shows how far it is; a larger batch_size or a smaller max_epochs shortens it."
+            )
+
+
+def duration(seconds):
+    """Seconds as people say them: ``"12 minutes"``."""
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours"
 
 
 class KeepState(Callback):

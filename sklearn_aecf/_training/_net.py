@@ -11,7 +11,7 @@ from skorch.helper import predefined_split
 from skorch.utils import noop
 
 from sklearn_aecf._training._batches import BatchIterator
-from sklearn_aecf._training._callbacks import EndEpochTask, KeepState, StopWhenAsked
+from sklearn_aecf._training._callbacks import EndEpochTask, KeepState, StopWhenAsked, TellTime
 from sklearn_aecf._training._objective import AECFObjective
 from sklearn_aecf.nn import AECFNetwork
 from sklearn_aecf.nn._runtime import autocast
@@ -392,7 +392,7 @@ def make_net(
                 f"callbacks has an EarlyStopping that watches {callback.monitor!r}, but no rows are held out; set "
                 "early_stopping=True, give validation_set, or let it watch 'train_loss'."
             )
-    chosen = [("aecf_task", EndEpochTask()), ("aecf_state", KeepState())]
+    chosen = [("aecf_task", EndEpochTask()), ("aecf_state", KeepState()), ("aecf_time", TellTime(silent=not verbose))]
     if validation is not None and patience is not None and not any(isinstance(c, EarlyStopping) for _, c in users):
         stop = EarlyStopping(monitor=stopping_loss, patience=patience, load_best=True, sink=noop)
         chosen.append(("early_stopping", stop))

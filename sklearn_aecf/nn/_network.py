@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from sklearn_aecf.nn._encoders import ModalityEncoders, OwnEncoder
 from sklearn_aecf.nn._fusion import AECFFusion
 from sklearn_aecf.nn._heads import MemberHeads
-from sklearn_aecf.nn._reliability import ModalityReliability
+from sklearn_aecf.nn._reliability import FIRST_FLOOR, ModalityReliability
 
 # From the presence of the modalities, the gate's weights and their entropy, and the number of draws to subsets.
 Draw = Callable[[Tensor, Tensor, Tensor, int], Tensor]
@@ -158,5 +158,8 @@ def _make_reliability(network, state, prefix, *ignored):
     tensors = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     if not tensors:
         network.reliability = None
-    elif network.reliability is None:
+        return
+    if "statistics.floor" not in tensors:
+        tensors["statistics.floor"] = state[f"{prefix}statistics.floor"] = torch.tensor(FIRST_FLOOR)
+    if network.reliability is None:
         network.reliability = ModalityReliability.from_state(tensors).to(next(network.parameters()).device)

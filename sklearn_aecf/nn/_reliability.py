@@ -9,6 +9,11 @@ from torch import Tensor, nn
 # Values are looked at up to so many standard deviations from the mean.
 MAX_DISTANCE = 1e6
 
+# Added to energies and distances before their logarithm is taken: below it lies the rounding of float32, which depends
+# on who computes. Models of before it was stored were fitted with FIRST_FLOOR.
+FLOOR = 1e-2
+FIRST_FLOOR = 1e-3
+
 
 class ValueStatistics(nn.Module):
     """What tells genuine values from others, of all modalities at once: energies, and likeness to what is typical.
@@ -31,6 +36,7 @@ class ValueStatistics(nn.Module):
     level: Tensor
     plain_prototypes: Tensor
     plain_level: Tensor
+    floor: Tensor
 
     # Of the whitened scores' squares: means over all components, over the largest quarter and over the smaller half of
     # them; and sums weighted by their variances, as these are and relative to the largest.
@@ -102,6 +108,7 @@ class ValueStatistics(nn.Module):
                 "plain_prototypes": plain.transpose(1, 2).contiguous(),
                 "plain_level": -(plain * points).sum(dim=2)[:, None] / 2,
                 "standardized": torch.tensor(standardized),
+                "floor": torch.tensor(FLOOR),
             }
         )
 
@@ -135,19 +142,23 @@ class ValueStatistics(nn.Module):
 
     def forward(self, values: list[Tensor]) -> Tensor:
         """Statistics (m, b, 14) of values, each of shape (b, f_m)."""
-        scores, lengths, largest = [], [], []
+        scores, lengths, largest, beside = [], [], [], []
         for m, x in enumerate(values):
             z = x if self.is_standardized[m] else self._scaled(x, m)
-            scores.append(z @ getattr(self, f"columns_{m}"))
+            columns = getattr(self, f"columns_{m}")
+            scores.append(z @ columns)
             lengths.append(torch.linalg.vector_norm(z, dim=1))
             largest.append(z.abs().amax(dim=1))
+            # What the components leave, itself: as a difference of squares it would be rounding in most rows.
+            explained = (scores[-1][:, :-1] * self.bands[m, :, 3]) @ columns[:, :-1].T
+            beside.append(torch.linalg.vector_norm(z - explained, dim=1))
         stacked = torch.stack(scores)
         whitened, mean = stacked[..., :-1], stacked[..., -1:]
         square = whitened.square()
         energies = torch.bmm(square, self.bands)
         total = torch.stack(lengths).square()
         # Where the components are as many as the features, what they leave is rounding.
-        left = torch.where(self.left_over > 0, (total - energies[..., 3]).clamp(min=0) / self.left_over, 0.0)
+        left = torch.where(self.left_over > 0, torch.stack(beside).square() / self.left_over, 0.0)
         mean_square = total / self.width
         nearest = energies[..., 0] * self.kept - 2 * torch.baddbmm(self.level, whitened, self.prototypes).amax(dim=-1)
         plain = energies[..., 4] - 2 * torch.baddbmm(self.plain_level, whitened, self.plain_prototypes).amax(dim=-1)
@@ -165,7 +176,7 @@ class ValueStatistics(nn.Module):
             ],
             dim=-1,
         )
-        logarithms = (positive + 1e-3).log()
+        logarithms = (positive + self.floor).log()
         relative = logarithms[..., [2, 8, 9]] - logarithms[..., [0, 3, 10]]
         return torch.cat([mean, logarithms[..., :10], relative], dim=-1)
 

@@ -28,6 +28,8 @@ from skorch.callbacks import (
 )
 from skorch.utils import noop
 
+from sklearn_aecf._training._callbacks import duration
+
 
 class Writer:
     """Stands in for TensorBoard's."""
@@ -281,3 +283,29 @@ def test_early_stopping_without_rows_to_watch_is_refused(data):
     )
     with pytest.raises(ValueError, match=f"^{message}$"):
         fast_classifier(early_stopping=False, callbacks=[EarlyStopping()]).fit(*data)
+
+
+class TestLongFits:
+    @pytest.fixture(autouse=True)
+    def _every_fit_is_long(self, monkeypatch):
+        monkeypatch.setattr("sklearn_aecf._training._callbacks.SILENT_SECONDS", -1)
+
+    def test_a_silent_one_is_warned_about_once_at_the_callers_line(self, data):
+        X, y = data
+        with pytest.warns(UserWarning) as warned:
+            fast_classifier(max_epochs=3).fit(X, y)
+        assert [re.sub(r"\d+", "n", str(warning.message)) for warning in warned] == [
+            "An epoch takes n s, so this fit may take up to n minutes, less if it stops early. verbose=n shows how far "
+            "it is; a larger batch_size or a smaller max_epochs shortens it."
+        ]
+        assert warned[0].filename == __file__
+
+    def test_a_told_one_shows_what_is_left(self, data, capsys):
+        X, y = data
+        clf = fast_classifier(max_epochs=3, verbose=1).fit(X, y)
+        assert "left_at_most" in capsys.readouterr().out
+        assert (clf.history_["left_at_most"] >= 0).all() and clf.history_["left_at_most"][-1] == 0
+
+    @pytest.mark.parametrize(("seconds", "text"), [(301, "5 minutes"), (7100, "118 minutes"), (7300, "2 hours")])
+    def test_durations_as_people_say_them(self, seconds, text):
+        assert duration(seconds) == text

@@ -1,0 +1,52 @@
+"""How long to train, and in batches of how many rows: what "auto" stands for."""
+
+import math
+from typing import NamedTuple
+
+# Steps without a better validation loss that end a training, but no fewer epochs than this.
+PATIENCE_STEPS, PATIENCE_EPOCHS = 60, 3
+
+# Steps of the longest training, but no fewer epochs than this.
+MOST_STEPS, MOST_EPOCHS = 1000, 100
+
+# Steps an epoch above which batches grow with the data.
+ENOUGH_STEPS = 400
+
+
+class Schedule(NamedTuple):
+    """Rows a step, passes over the rows at most, and passes without improvement after which training stops.
+
+    What matters is the number of steps, not of epochs: an epoch of 200 rows has five of them, one of 200,000 many
+    hundreds.
+    """
+
+    batch_size: int
+    max_epochs: int
+    n_iter_no_change: int
+
+    @classmethod
+    def of(cls, n_rows, batch_size="auto", max_epochs="auto", n_iter_no_change="auto"):
+        """The schedule for so many training rows, of parameters of which each may be "auto".
+
+        Parameters
+        ----------
+        n_rows : int
+        batch_size, max_epochs, n_iter_no_change : int or "auto"
+
+        Returns
+        -------
+        Schedule
+        """
+        if batch_size == "auto":
+            batch_size = max(_power_of_two(n_rows / 8, 32, 128), _power_of_two(n_rows / ENOUGH_STEPS, 32, 1024))
+        n_steps = max(1, round(n_rows / batch_size))
+        if max_epochs == "auto":
+            max_epochs = max(MOST_EPOCHS, math.ceil(MOST_STEPS / n_steps))
+        if n_iter_no_change == "auto":
+            n_iter_no_change = max(PATIENCE_EPOCHS, math.ceil(PATIENCE_STEPS / n_steps))
+        return cls(int(batch_size), int(max_epochs), int(n_iter_no_change))
+
+
+def _power_of_two(value, least, most):
+    """The power of two next to a value, between two of them."""
+    return min(max(2 ** round(math.log2(max(value, 1))), least), most)
