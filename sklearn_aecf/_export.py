@@ -138,8 +138,8 @@ class ExportMixin:
         """The fitted model as one torch module, from raw arrays to calibrated probabilities.
 
         Standardising, gaps, temperature and prior are inside. The module is a copy on CPU, in evaluation mode, without
-        gradients of its weights. `torch.export.export` takes it. It computes in float32, also where the classifier has
-        ``precision="bfloat16"``, and else equals `predict_proba` to 1e-6.
+        gradients of its weights. ``torch.export.export`` takes it. It computes in float32, also where the classifier
+        has ``precision="bfloat16"``, and else equals `predict_proba` to 1e-6.
 
         Returns
         -------

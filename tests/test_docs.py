@@ -21,7 +21,7 @@ PAGES = sorted(
     path.stem for path in (ROOT / "docs" / "guide").glob("*.rst") if ">>> " in path.read_text(encoding="utf-8")
 )
 # Pages that fit on whole data sets.
-LONG = {"getting_started", "trusting", "reliability", "boosting", "explaining"}
+LONG = {"export", "getting_started", "trusting", "reliability", "boosting", "explaining"}
 
 
 def page_module(name):
