@@ -185,7 +185,7 @@ class ExportMixin:
         Raises
         ------
         ImportError
-            If onnx or onnxscript is not installed.
+            If onnx or onnxscript is not installed, or older than torch needs.
         ValueError
             If a modality has the name of an output, the weights have more than 2 GB, or an encoder or a network of your
             own cannot be exported.
@@ -272,6 +272,8 @@ def onnx_program(graph):
 
     Raises
     ------
+    ImportError
+        If onnxscript is older than torch needs.
     ValueError
         If it cannot be exported; the sentence names the encoder that is to blame, if one is.
     """
@@ -281,6 +283,11 @@ def onnx_program(graph):
         try:
             return _exported(graph, (example,), ({name: {0: rows} for name in example},))
         except Exception as error:
+            if isinstance(_cause(error), ImportError):
+                raise ImportError(
+                    f"onnxscript {version('onnxscript')} does not fit torch {torch.__version__} ({_short(error)}); pip "
+                    "install --upgrade onnxscript."
+                ) from error
             raise ValueError(f"{_culprit(graph, example, error)}; {_REMEDY}.") from error
 
 
@@ -307,10 +314,16 @@ def _culprit(graph, example, error):
     return f"The network ({type(graph.network).__name__}) cannot be exported: {_short(error)}"
 
 
-def _short(error):
-    """The first line of the cause that the exporter wraps."""
+def _cause(error):
+    """What the exporter's errors are wrapped around."""
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _short(error):
+    """The first line of the cause."""
+    error = _cause(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return lines[0].rstrip(".")[:200]
 

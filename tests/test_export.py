@@ -236,11 +236,10 @@ def test_runtime_says_what_the_classifier_says(target, tmp_path):
     assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [
         (name, "tensor(double)", ["rows", values.shape[1]]) for name, values in X.items()
     ]
-    for n_rows in (0, 1, 7, 400):
+    for n_rows in (1, 7, 400):
         part = {name: values[:n_rows] for name, values in X.items()}
         found = served(session, tensors(part))
-        if n_rows:
-            assert_says(found, answers(clf, part), atol=1e-5)
+        assert_says(found, answers(clf, part), atol=1e-5)
     for pattern in range(8):
         hidden = {name: np.where(pattern >> m & 1, np.nan, x) for m, (name, x) in enumerate(X.items())}
         assert_says(served(session, tensors(hidden)), answers(clf, hidden), atol=1e-5)
@@ -294,6 +293,22 @@ def test_an_encoder_that_cannot_be_exported_is_named(tmp_path, capfd):
     assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
     assert capfd.readouterr() == ("", "")
     assert levels == [logging.getLogger(name).level for name in _export._TALKATIVE]
+
+
+def test_an_onnxscript_older_than_torch_is_named(monkeypatch):
+    X, y = multimodal()
+    clf = fast_classifier(max_epochs=1, corruption_rate=0).fit(X, y)
+
+    def exported(*args):
+        try:
+            raise ModuleNotFoundError("No module named 'onnxscript._later'")
+        except ModuleNotFoundError as error:
+            raise RuntimeError("Step 3 of 3") from error
+
+    monkeypatch.setattr(_export, "_exported", exported)
+    monkeypatch.setattr(_export, "version", lambda name: "0.1")
+    with pytest.raises(ImportError, match=r"^onnxscript 0.1 does not fit torch .* \(No module .*\); pip install --up"):
+        _export.onnx_program(clf.to_torch())
 
 
 def test_what_prevents_a_file_is_said_before_the_export(tmp_path, monkeypatch):
