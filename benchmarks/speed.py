@@ -36,10 +36,15 @@ from competitors import (
     timed,
 )
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sklearn_aecf import AECFClassifier
-from sklearn_aecf.datasets import load_handwritten
+from sklearn_aecf import AECFClassifier, MultimodalData
+from sklearn_aecf.datasets import load_handwritten, load_heart_disease
+from sklearn_aecf.metrics import subset_report
 
 RESULTS = Path(__file__).parent / "results"
 # Sections: each yields (section, case, name, figure, unit) rows, and bars as (name, reached, limit, at least?).
@@ -183,29 +188,113 @@ def scaling(arguments, rows, bars):
 
 
 def grid_search(arguments, rows, bars):
+    grid = {"learning_rate": [1e-3, 3e-3], "dropout": [0.2, 0.5], "n_members": [4, 8]}
+    for case, (X, y) in real_sets().items():
+
+        def search(n_jobs, X=X, y=y):
+            model = AECFClassifier(max_epochs=5 if arguments.quick else "auto", random_state=0)
+            return timed(lambda: GridSearchCV(model, grid, cv=3, n_jobs=n_jobs, refit=False).fit(X, y))
+
+        search(2)  # starts the worker processes, which stay
+        found = interleaved({"n_jobs=1": lambda: search(1), "n_jobs=2": lambda: search(2)}, 2)
+        for name, seconds in found.items():
+            rows.append(("grid search", f"{case}, 8 candidates x 3 folds", name, seconds, "s"))
+        bars.append((f"n_jobs=1 / n_jobs=2, {case}", found["n_jobs=1"] / found["n_jobs=2"], 1.8, True))
+
+
+def real_sets():
+    heart, digits = load_heart_disease(), load_handwritten()
+    return {"heart": (heart.data, heart.target), "handwritten": (digits.data, digits.target)}
+
+
+def scikit_learns_network():
+    network = MLPClassifier((128,), early_stopping=True, random_state=0)
+    return make_pipeline(SimpleImputer(), StandardScaler(), network)
+
+
+def fits(arguments, rows, bars):
+    """Whole fits with the defaults, in turns with what users would take instead."""
+    cases = real_sets()
+    X, y = cases["handwritten"]
+    cases["handwritten, 200 rows"] = X[::10], y[::10]
+    for case, (X, y) in cases.items():
+        table, model = np.asarray(X), AECFClassifier(random_state=0)
+        competitors = {
+            "AECFClassifier()": lambda model=model, X=X, y=y: timed(lambda: model.fit(X, y)),
+            "MLPClassifier((128,), early_stopping=True)": lambda table=table, y=y: timed(
+                lambda: scikit_learns_network().fit(table, y)
+            ),
+            "HistGradientBoostingClassifier()": lambda table=table, y=y: timed(
+                lambda: HistGradientBoostingClassifier().fit(table, y)
+            ),
+        }
+        found = interleaved(competitors, arguments.repeats)
+        for name, seconds in found.items():
+            rows.append(("whole fits", case, name, seconds, "s"))
+        rows.append(("whole fits", case, "epochs of AECFClassifier()", model.n_iter_, ""))
+        ours, usual = list(found.values())[:2]
+        if len(y) > 200:
+            bars.append((f"whole fit / MLPClassifier's, {case}", ours / usual, 12, False))
+        else:
+            bars.append((f"seconds of a whole fit, {case}", ours, 0.5, False))
+    large_fit(arguments, rows, bars)
+
+
+def large_fit(arguments, rows, bars):
+    n_rows, rng = 30_000 if arguments.quick else 300_000, np.random.default_rng(0)
+    case, y = f"{n_rows:,} x 3 x 64, 5 classes", rng.integers(0, 5, n_rows)
+    table = rng.standard_normal((n_rows, 192), dtype=np.float32)
+    table += 0.15 * rng.standard_normal((5, 192), dtype=np.float32)[y]
+    X = MultimodalData({name: table[:, 64 * m : 64 * m + 64] for m, name in enumerate("abc")})
+    model = AECFClassifier(random_state=0)
+    ours = timed(lambda: model.fit(X, y))
+    boosting = timed(lambda: HistGradientBoostingClassifier().fit(table, y))
+    rows.append(("whole fits", case, "AECFClassifier()", ours, "s"))
+    rows.append(("whole fits", case, "HistGradientBoostingClassifier()", boosting, "s"))
+    rows.append(("whole fits", case, "epochs of AECFClassifier()", model.n_iter_, ""))
+    bars.append((f"whole fit / HistGradientBoosting's, {case}", ours / boosting, 3, False))
+
+
+def one_row(arguments, rows, bars):
     X, y = load_handwritten(return_X_y=True)
-    grid = {"learning_rate": [5e-4, 1e-3, 2e-3, 4e-3], "dropout": [0.2, 0.4]}
+    model = AECFClassifier(max_epochs=5, random_state=0).fit(X, y)
+    usual = scikit_learns_network().fit(np.asarray(X), y)
+    one = X[:1]
+    row = np.asarray(one)
 
-    def search(n_jobs):
-        model = AECFClassifier(max_epochs=5 if arguments.quick else 15, random_state=0)
-        return timed(lambda: GridSearchCV(model, grid, cv=3, n_jobs=n_jobs, refit=False).fit(X, y))
+    def typical(run):
+        return [timed(run) for _ in range(100)]
 
-    search(2)  # starts the worker processes, which stay
-    found = interleaved({"n_jobs=1": lambda: search(1), "n_jobs=2": lambda: search(2)}, 2)
+    def beside():
+        with busy_process(), busy_process():
+            return typical(lambda: model.predict_proba(one))
+
+    competitors = {
+        "predict_proba": lambda: typical(lambda: model.predict_proba(one)),
+        "MLPClassifier's pipeline": lambda: typical(lambda: usual.predict_proba(row)),
+        "predict_proba beside two busy processes": beside,
+    }
+    found = interleaved(competitors, arguments.repeats)
     for name, seconds in found.items():
-        rows.append(("grid search", "handwritten, 8 candidates x 3 folds", name, seconds, "s"))
-    bars.append(("n_jobs=1 / n_jobs=2", found["n_jobs=1"] / found["n_jobs=2"], 1.6, True))
+        rows.append(("one row", "handwritten", name, 1e3 * seconds, "ms"))
+    ours = found["predict_proba"]
+    bars.append(("one row / MLPClassifier's pipeline", ours / found["MLPClassifier's pipeline"], 3, False))
+    bars.append(("one row beside two busy processes / quiet", found[list(found)[2]] / ours, 3, False))
 
 
-def small(arguments, rows, bars):
-    X, y = load_handwritten(return_X_y=True)
-    cases = {"200 rows": 200, "2,000 rows": 2000}
-    for case, n_rows in cases.items():
-        some = X[np.arange(0, 2000, 2000 // n_rows)]
-        model = AECFClassifier(random_state=0)
-        seconds = [timed(lambda: model.fit(some, y[:: 2000 // n_rows])) for _ in range(arguments.repeats)]  # noqa: B023
-        rows.append(("small data", case, "AECFClassifier().fit", float(np.median(seconds)), "s"))
-        rows.append(("small data", case, "epochs", model.n_iter_, ""))
+def reports(arguments, rows, bars):
+    for case, (X, y) in real_sets().items():
+        model = AECFClassifier(max_epochs=5, random_state=0).fit(X, y)
+        competitors = {
+            "predict_proba": lambda model=model, X=X: timed(lambda: model.predict_proba(X)),
+            "subset_report": lambda model=model, X=X, y=y: timed(lambda: subset_report(model, X, y)),
+        }
+        found = interleaved(competitors, arguments.repeats)
+        for name, seconds in found.items():
+            rows.append(("reports", f"{case}, 63 subsets", name, 1e3 * seconds, "ms"))
+        bars.append(
+            (f"subset_report / predict_proba, {case}", found["subset_report"] / found["predict_proba"], 6, False)
+        )
 
 
 @contextmanager
@@ -287,7 +376,10 @@ def memory_of(kind, gigabytes):
     print(n_rows * 4096 / 2**20, peak[0] - before)
 
 
-SECTIONS = {each.__name__: each for each in (training, prediction, backbone, scaling, grid_search, small, busy, memory)}
+SECTIONS = {
+    each.__name__: each
+    for each in (fits, one_row, reports, training, prediction, backbone, scaling, grid_search, busy, memory)
+}
 
 
 def machine(device):
