@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from copy import deepcopy
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import accumulate, repeat
 from pathlib import Path
 
 import torch
@@ -26,14 +27,14 @@ from sklearn_aecf.nn._runtime import usual_torch
 # What torch's exporter writes without a conversion, and every ONNX Runtime since 1.14 reads.
 OPSET = 18
 
+OUTPUTS = ("probabilities", "gate_weights", "reliability")
+
 _TALKATIVE = (
     "torch.onnx._internal.exporter._registration",
     "torch.fx.experimental.symbolic_shapes",
     "torch.export",
     "onnxscript",
 )
-
-OUTPUTS = ("probabilities", "gate_weights", "reliability")
 
 # What an ONNX file can hold, less some room for the graph.
 MAX_BYTES = 2**31 - 2**24
@@ -51,6 +52,8 @@ class ModelGraph(nn.Module):
 
     Attributes
     ----------
+    names : tuple of str
+        Modalities, in the order of the columns of weights and reliabilities.
     shapes : dict of str to tuple of int
         Of a row of each modality that the network has a part for.
     """
@@ -182,7 +185,7 @@ class ExportMixin:
         Raises
         ------
         ImportError
-            If onnx or onnxscript is not installed.
+            If onnx or onnxscript is not installed, or older than torch needs.
         ValueError
             If a modality has the name of an output, the weights have more than 2 GB, or an encoder or a network of your
             own cannot be exported.
@@ -269,6 +272,8 @@ def onnx_program(graph):
 
     Raises
     ------
+    ImportError
+        If onnxscript is older than torch needs.
     ValueError
         If it cannot be exported; the sentence names the encoder that is to blame, if one is.
     """
@@ -278,6 +283,11 @@ def onnx_program(graph):
         try:
             return _exported(graph, (example,), ({name: {0: rows} for name in example},))
         except Exception as error:
+            if isinstance(_cause(error), ImportError):
+                raise ImportError(
+                    f"onnxscript {version('onnxscript')} does not fit torch {torch.__version__} ({_short(error)}); pip "
+                    "install --upgrade onnxscript."
+                ) from error
             raise ValueError(f"{_culprit(graph, example, error)}; {_REMEDY}.") from error
 
 
@@ -304,10 +314,16 @@ def _culprit(graph, example, error):
     return f"The network ({type(graph.network).__name__}) cannot be exported: {_short(error)}"
 
 
-def _short(error):
-    """The first line of the cause that the exporter wraps."""
+def _cause(error):
+    """What the exporter's errors are wrapped around."""
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _short(error):
+    """The first line of the cause."""
+    error = _cause(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return lines[0].rstrip(".")[:200]
 
@@ -339,12 +355,16 @@ def name_values(graph, names):
     """
     outside = [*zip(graph.inputs, names, strict=True), *zip(graph.outputs, OUTPUTS, strict=True)]
     ours = {id(value) for value, _ in outside}
+    inner = [value for node in graph for value in node.outputs if id(value) not in ours]
+    inner += graph.initializers.values()
     taken = {*names, *OUTPUTS}
-    for node in graph:
-        for value in node.outputs:
-            if id(value) not in ours and value.name in taken:
-                value.name = f"{value.name}/inner"
-    for name in [name for name in graph.initializers if name in taken]:
-        graph.initializers[name].name = f"{name}/inner"
+    for i, value in enumerate(inner):
+        if value.name in taken:
+            value.name = next(name for name in _fresh(value.name, i) if name not in taken)
     for value, name in outside:
         value.name = name
+
+
+def _fresh(name, i):
+    """Names that nothing else in a graph is given, the `i`-th value of which needs one."""
+    return (f"{name}/inner{suffix}{i}" for suffix in accumulate(repeat("_")))

@@ -16,8 +16,8 @@ from sklearn_aecf import MultimodalData, _export
 from sklearn_aecf.datasets import make_multimodal_classification
 from sklearn_aecf.nn import AECFNetwork
 
-# Names that ONNX gives to values by itself, and such as no programming language has.
-NAMES = ("linear", "a.b", "blood pressure / µ")
+# Names that torch's exporter gives to values by itself, and such as no programming language has.
+NAMES = ("isnan", "a.b", "calibration.prior")
 
 
 def multimodal(n_classes=3, n_rows=400):
@@ -90,7 +90,7 @@ def with_encoders():
         "picture": rng.integers(0, 255, (260, 1, 6, 6)).astype(np.uint8),
         "codes": (rng.integers(0, 4, (260, 2)) + y[:, None]).astype(np.int64),
         "kind": rng.integers(0, 5, 260),
-        "numbers": rng.normal(size=(260, 3)) + y[:, None],
+        "blood pressure / µ": rng.normal(size=(260, 3)) + y[:, None],
     }
     X = MultimodalData(X, present={name: rng.random(260) > 0.2 for name in X})
     return fast_classifier(encoders={"picture": Picture, "codes": Codes, "kind": lambda: nn.Embedding(5, 8)}).fit(
@@ -168,7 +168,7 @@ def test_module_has_no_part_for_what_was_never_seen():
     seen = {**X, "a.b": np.full_like(X["a.b"], np.nan)}
     clf = fast_classifier().fit(seen, y)
     module = clf.to_torch()
-    assert list(module.shapes) == ["linear", "blood pressure / µ"]
+    assert list(module.shapes) == ["isnan", "calibration.prior"]
     assert_says(module(tensors(X)), answers(clf, X))
 
 
@@ -209,8 +209,8 @@ def test_module_refuses_other_modalities_and_shapes():
     module, given = fast_classifier().fit(X, y).to_torch(), tensors(X)
     with pytest.raises(ValueError, match=r"^arrays lacks modality 'a.b'; did you mean 'a_b'\? Give a tensor of NaN "):
         module({"a_b" if name == "a.b" else name: values for name, values in given.items()})
-    with pytest.raises(ValueError, match=r"^Modality 'linear' must have shape \(n_rows, 6\)\. Got \(400, 2\)\.$"):
-        module({**given, "linear": given["linear"][:, :2]})
+    with pytest.raises(ValueError, match=r"^Modality 'isnan' must have shape \(n_rows, 6\)\. Got \(400, 2\)\.$"):
+        module({**given, "isnan": given["isnan"][:, :2]})
 
 
 def session_of(clf, path):
@@ -236,11 +236,10 @@ def test_runtime_says_what_the_classifier_says(target, tmp_path):
     assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [
         (name, "tensor(double)", ["rows", values.shape[1]]) for name, values in X.items()
     ]
-    for n_rows in (0, 1, 7, 400):
+    for n_rows in (1, 7, 400):
         part = {name: values[:n_rows] for name, values in X.items()}
         found = served(session, tensors(part))
-        if n_rows:
-            assert_says(found, answers(clf, part), atol=1e-5)
+        assert_says(found, answers(clf, part), atol=1e-5)
     for pattern in range(8):
         hidden = {name: np.where(pattern >> m & 1, np.nan, x) for m, (name, x) in enumerate(X.items())}
         assert_says(served(session, tensors(hidden)), answers(clf, hidden), atol=1e-5)
@@ -258,7 +257,7 @@ def test_runtime_takes_codes_and_pictures_as_floats(tmp_path):
         "picture": "tensor(float)",
         "codes": "tensor(double)",
         "kind": "tensor(double)",
-        "numbers": "tensor(double)",
+        "blood pressure / µ": "tensor(double)",
     }
     assert_says(served(session, tensors(X)), answers(clf, X), atol=1e-5)
 
@@ -296,10 +295,26 @@ def test_an_encoder_that_cannot_be_exported_is_named(tmp_path, capfd):
     assert levels == [logging.getLogger(name).level for name in _export._TALKATIVE]
 
 
+def test_an_onnxscript_older_than_torch_is_named(monkeypatch):
+    X, y = multimodal()
+    clf = fast_classifier(max_epochs=1, corruption_rate=0).fit(X, y)
+
+    def exported(*args):
+        try:
+            raise ModuleNotFoundError("No module named 'onnxscript._later'")
+        except ModuleNotFoundError as error:
+            raise RuntimeError("Step 3 of 3") from error
+
+    monkeypatch.setattr(_export, "_exported", exported)
+    monkeypatch.setattr(_export, "version", lambda name: "0.1")
+    with pytest.raises(ImportError, match=r"^onnxscript 0.1 does not fit torch .* \(No module .*\); pip install --up"):
+        _export.onnx_program(clf.to_torch())
+
+
 def test_what_prevents_a_file_is_said_before_the_export(tmp_path, monkeypatch):
     X, y = multimodal()
     clf = fast_classifier(max_epochs=1, corruption_rate=0)
-    called = clf.fit({"probabilities" if name == "linear" else name: x for name, x in X.items()}, y)
+    called = clf.fit({"probabilities" if name == "isnan" else name: x for name, x in X.items()}, y)
     monkeypatch.setattr(_export, "find_spec", lambda name: None if name == "onnxscript" else "there")
     with pytest.raises(ImportError, match=r"^to_onnx needs onnxscript, which is not installed; pip install "):
         called.to_onnx(tmp_path / "model.onnx")
