@@ -39,16 +39,22 @@ def draw(colours_there, path):
     pixels = np.full((32, 32, 3), 128, dtype=np.uint8)
     for channel in np.flatnonzero(colours_there):
         row, column = rng.integers(0, 20, 2)
-        pixels[row : row + 12, column : column + 12] = 255 * np.eye(3, dtype=np.uint8)[channel]
+        pixels[row : row + 12, column : column + 12] = (
+            255 * np.eye(3, dtype=np.uint8)[channel]
+        )
     Image.fromarray(pixels).save(path)
     return str(path)
 
 
 def describe(colours_there):
-    return " ".join(["a photo of", *(colours[i] for i in np.flatnonzero(colours_there))])
+    return " ".join(
+        ["a photo of", *(colours[i] for i in np.flatnonzero(colours_there))]
+    )
 
 
-image = np.array([draw(row, folder / f"{i}.png") for i, row in enumerate(target)], dtype=object)
+image = np.array(
+    [draw(row, folder / f"{i}.png") for i, row in enumerate(target)], dtype=object
+)
 caption = np.array([describe(row) for row in target], dtype=object)
 image[::6] = None
 caption[3::6] = None
@@ -61,8 +67,17 @@ for ax, i in zip(axes, shown, strict=True):
     if X["image"][i] is not None:
         ax.imshow(Image.open(X["image"][i]))
     text = X["caption"][i]
-    ax.set_title("no caption" if text is None else text.removeprefix("a photo of"), fontsize=9)
-    ax.text(0.5, 0.5, "" if X["image"][i] else "no image", ha="center", va="center", transform=ax.transAxes)
+    ax.set_title(
+        "no caption" if text is None else text.removeprefix("a photo of"), fontsize=9
+    )
+    ax.text(
+        0.5,
+        0.5,
+        "" if X["image"][i] else "no image",
+        ha="center",
+        va="center",
+        transform=ax.transAxes,
+    )
     ax.set(xticks=[], yticks=[])
 plt.show()
 
@@ -73,7 +88,9 @@ plt.show()
 # gets one image.
 
 words = ["<start>", "<end>", "<unknown>", "a", "photo", "of", *colours]
-tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unknown>"))
+tokenizer = Tokenizer(
+    models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unknown>")
+)
 tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 tokenizer.post_processor = processors.TemplateProcessing(
     single="<start> $A <end>", special_tokens=[("<start>", 0), ("<end>", 1)]
@@ -86,7 +103,9 @@ tokenizer = PreTrainedTokenizerFast(
     unk_token="<unknown>",
     model_input_names=["input_ids", "attention_mask"],
 )
-tokens = partial(tokenizer, padding=True, truncation=True, max_length=16, return_tensors="pt")
+tokens = partial(
+    tokenizer, padding=True, truncation=True, max_length=16, return_tensors="pt"
+)
 
 
 def pixels(image):
@@ -94,7 +113,12 @@ def pixels(image):
     return torch.from_numpy(values).permute(2, 0, 1)
 
 
-tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+tower = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
 config = CLIPConfig(
     text_config={
         **tower,
@@ -118,9 +142,15 @@ with torch.random.fork_rng(devices=[]):
 
 encoders = ModalityTransformer(
     {
-        "image": FrozenEncoder(clip, method="get_image_features", preprocess=pixels, cache=folder / "cache"),
+        "image": FrozenEncoder(
+            clip, method="get_image_features", preprocess=pixels, cache=folder / "cache"
+        ),
         "caption": FrozenEncoder(
-            clip, method="get_text_features", preprocess=tokens, batched=True, cache=folder / "cache"
+            clip,
+            method="get_text_features",
+            preprocess=tokens,
+            batched=True,
+            cache=folder / "cache",
         ),
     }
 )

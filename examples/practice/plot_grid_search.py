@@ -28,7 +28,9 @@ grid = {
     "modalitytransformer__pix__n_components": [16, 64],
     "aecfclassifier__mask_rate": [0.3, 0.5],
 }
-search = GridSearchCV(pipeline, grid, scoring=missing_modality_scorer("accuracy", drop_rate=0.5), cv=2)
+search = GridSearchCV(
+    pipeline, grid, scoring=missing_modality_scorer("accuracy", drop_rate=0.5), cv=2
+)
 search.fit(X, y)
 print("Best:", search.best_params_)
 print(f"Accuracy with half of the views missing: {search.best_score_:.3f}")
@@ -41,9 +43,14 @@ print(f"The same on test rows: {search.score(X_test, y_test):.3f}")
 # %%
 # What was tried:
 found = search.cv_results_
-names = [f"{p[next(iter(grid))]} components, mask rate {p['aecfclassifier__mask_rate']}" for p in found["params"]]
+names = [
+    f"{p[next(iter(grid))]} components, mask rate {p['aecfclassifier__mask_rate']}"
+    for p in found["params"]
+]
 figure, ax = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
-ax.errorbar(found["mean_test_score"], names, xerr=found["std_test_score"], fmt="o", capsize=3)
+ax.errorbar(
+    found["mean_test_score"], names, xerr=found["std_test_score"], fmt="o", capsize=3
+)
 ax.set(xlabel="accuracy, half of the views missing", title="Four candidates, two folds")
 ax.invert_yaxis()
 plt.show()

@@ -20,8 +20,12 @@ digits = load_handwritten()
 X = MultimodalData({name: digits.data[name] for name in ("kar", "mor", "zer")})
 y, test = digits.target, np.flatnonzero(digits.is_test)
 
-clf = AECFClassifier(max_epochs=20, random_state=0).fit(X[~digits.is_test], y[~digits.is_test])
-trusting = AECFClassifier(max_epochs=20, corruption_rate=0, random_state=0).fit(X[~digits.is_test], y[~digits.is_test])
+clf = AECFClassifier(max_epochs=20, random_state=0).fit(
+    X[~digits.is_test], y[~digits.is_test]
+)
+trusting = AECFClassifier(max_epochs=20, corruption_rate=0, random_state=0).fit(
+    X[~digits.is_test], y[~digits.is_test]
+)
 
 # %%
 # A day of the three sensors
@@ -39,7 +43,9 @@ stream = corrupt_modalities(stream, dead, kind="dead")
 drift = np.clip((row - 200) / 80, 0, 1) * (row < 300)
 values = dict(stream)
 values["kar"] = values["kar"] + 4 * drift[:, None] * X["kar"].std(axis=0)
-values["zer"] = np.where((row[:, None] >= 330) & (row[:, None] < 370), np.nan, values["zer"])
+values["zer"] = np.where(
+    (row[:, None] >= 330) & (row[:, None] < 370), np.nan, values["zer"]
+)
 stream = MultimodalData(values)
 
 minutes = np.datetime64("2025-03-01T06:00") + row.astype("timedelta64[m]")
@@ -58,8 +64,13 @@ def smooth(values, window=40):
     )
 
 
-figure, (above, below) = plt.subplots(2, figsize=(9, 4.8), sharex=True, layout="constrained")
-for name, model in (("believes what is reliable", clf), ("believes everything", trusting)):
+figure, (above, below) = plt.subplots(
+    2, figsize=(9, 4.8), sharex=True, layout="constrained"
+)
+for name, model in (
+    ("believes what is reliable", clf),
+    ("believes everything", trusting),
+):
     above.plot(minutes, smooth(model.predict(stream) == truth), label=name)
 above.set(ylabel="accuracy", ylim=(0.6, 1.02))
 above.legend(frameon=False, loc="lower left")
@@ -78,8 +89,15 @@ broken = rng.random((len(test), 3)) < 0.3
 figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
 for kind in ("noise", "dead", "spikes", "offset", "negated"):
     lying = corrupt_modalities(X[test], broken, kind=kind, random_state=0)
-    false_alarms, found, _ = roc_curve(broken.ravel(), 1 - clf.modality_reliability(lying).ravel())
-    ax.plot(np.maximum(100 * false_alarms, 0.05), 100 * found, label=kind, drawstyle="steps-post")
+    false_alarms, found, _ = roc_curve(
+        broken.ravel(), 1 - clf.modality_reliability(lying).ravel()
+    )
+    ax.plot(
+        np.maximum(100 * false_alarms, 0.05),
+        100 * found,
+        label=kind,
+        drawstyle="steps-post",
+    )
 ax.set(
     xscale="log", xlim=(0.1, 100), ylim=(0, 103), xlabel="false alarms, % of genuine values (log scale)",
     ylabel="broken sensors found, %",

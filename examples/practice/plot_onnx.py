@@ -23,7 +23,9 @@ from sklearn_aecf.datasets import load_heart_disease
 heart = load_heart_disease()
 X, y = heart.data, heart.target
 # Small, and without learning which sensors lie, so that this page is made quickly.
-clf = AECFClassifier(max_epochs=10, embed_dim=32, hidden_dim=64, corruption_rate=0, random_state=0)
+clf = AECFClassifier(
+    max_epochs=10, embed_dim=32, hidden_dim=64, corruption_rate=0, random_state=0
+)
 clf.fit(X[:600], y[:600])
 
 folder = TemporaryDirectory()
@@ -64,7 +66,13 @@ print("loaded:", [name for name in ("torch", "sklearn", "sklearn_aecf") if name 
 rows = {name: np.asarray(X[name][600:], dtype=np.float64) for name in X}
 rows["thallium"][:] = np.nan  # a hospital without that test
 np.savez(path.with_name("rows.npz"), **rows)
-run = subprocess.run([sys.executable, "-c", SERVER], cwd=folder.name, capture_output=True, text=True, check=True)
+run = subprocess.run(
+    [sys.executable, "-c", SERVER],
+    cwd=folder.name,
+    capture_output=True,
+    text=True,
+    check=True,
+)
 print(run.stdout)
 
 # %%
@@ -73,8 +81,14 @@ print(run.stdout)
 with np.load(path.with_name("answers.npz")) as file:
     answers = dict(file)
 folder.cleanup()
-print("largest difference in probability:", abs(answers["probabilities"] - clf.predict_proba(rows)).max())
-print("largest difference in gate weights:", abs(answers["weights"] - clf.gate_weights(rows)).max())
+print(
+    "largest difference in probability:",
+    abs(answers["probabilities"] - clf.predict_proba(rows)).max(),
+)
+print(
+    "largest difference in gate weights:",
+    abs(answers["weights"] - clf.gate_weights(rows)).max(),
+)
 
 # %%
 # How long one row takes
@@ -88,7 +102,10 @@ for _ in range(50):
 milliseconds = [1e3 * np.median(times) for times in (answers["seconds"], seconds)]
 
 figure, ax = plt.subplots(figsize=(5.6, 1.8), layout="constrained")
-ax.bar_label(ax.barh(["ONNX Runtime", "predict_proba"], milliseconds, color=["C0", "C7"]), fmt=" %.2f ms")
+ax.bar_label(
+    ax.barh(["ONNX Runtime", "predict_proba"], milliseconds, color=["C0", "C7"]),
+    fmt=" %.2f ms",
+)
 ax.set(xlabel="one row, ms", xlim=(0, 1.2 * max(milliseconds)))
 plt.show()
 

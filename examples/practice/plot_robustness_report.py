@@ -22,7 +22,9 @@ from sklearn_aecf.inspection import (
 )
 
 X, y = load_heart_disease(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.4, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.4, stratify=y, random_state=0
+)
 clf = AECFClassifier(random_state=0).fit(X_train, y_train)
 
 # %%
@@ -51,9 +53,12 @@ TrainingDisplay.from_estimator(clf)
 
 # %%
 # What each test is worth: Shapley values of the negative log loss.
-importance = modality_importance(clf, X_test, y_test, method="shapley", scoring="neg_log_loss")
+importance = modality_importance(
+    clf, X_test, y_test, method="shapley", scoring="neg_log_loss"
+)
 for name, value in sorted(
-    zip(importance.modality_names, importance.importances_mean, strict=True), key=lambda p: -p[1]
+    zip(importance.modality_names, importance.importances_mean, strict=True),
+    key=lambda p: -p[1],
 ):
     print(f"{name:12s} {value:+.3f}")
 

@@ -20,9 +20,14 @@ from sklearn_aecf.datasets import load_heart_disease
 X, y = load_heart_disease(return_X_y=True)
 
 # The container becomes one table, NaN where a test is missing: what boosting takes.
-boosting = make_pipeline(FunctionTransformer(np.asarray), HistGradientBoostingClassifier(max_iter=50, random_state=0))
+boosting = make_pipeline(
+    FunctionTransformer(np.asarray),
+    HistGradientBoostingClassifier(max_iter=50, random_state=0),
+)
 ours = AECFClassifier(max_epochs=20, random_state=0)
-stack = StackingClassifier([("boosting", boosting), ("aecf", ours)], LogisticRegression(), cv=3)
+stack = StackingClassifier(
+    [("boosting", boosting), ("aecf", ours)], LogisticRegression(), cv=3
+)
 
 figure, ax = plt.subplots(figsize=(6, 2.4), layout="constrained")
 for name, model in {"boosting": boosting, "AECF": ours, "stack": stack}.items():
@@ -30,7 +35,10 @@ for name, model in {"boosting": boosting, "AECF": ours, "stack": stack}.items():
     error = scores.std() / np.sqrt(3)
     print(f"{name:9s} AUC {scores.mean():.3f} +- {error:.3f}")
     ax.errorbar(scores.mean(), name, xerr=error, fmt="o", capsize=4)
-ax.set(xlabel="ROC AUC, three folds and their standard error", title="Heart disease, four hospitals")
+ax.set(
+    xlabel="ROC AUC, three folds and their standard error",
+    title="Heart disease, four hospitals",
+)
 ax.invert_yaxis()
 plt.show()
 

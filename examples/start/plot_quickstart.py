@@ -23,7 +23,9 @@ clf = AECFClassifier(random_state=0).fit(X_train, y_train)
 
 # %%
 # For comparison, the same network as a plain gated fusion: one member, nothing hidden in training, no further terms.
-plain = AECFClassifier(n_members=1, masking=None, entropy_weight=0, agreement_weight=0, random_state=0)
+plain = AECFClassifier(
+    n_members=1, masking=None, entropy_weight=0, agreement_weight=0, random_state=0
+)
 plain.fit(X_train, y_train)
 
 # %%
@@ -39,7 +41,9 @@ for rate in (0.0, 0.3, 0.5, 0.7):
 
 # %%
 # The same as a picture.
-display = DropRateDisplay.from_estimator({"AECF": clf, "gated fusion": plain}, X_test, y_test)
+display = DropRateDisplay.from_estimator(
+    {"AECF": clf, "gated fusion": plain}, X_test, y_test
+)
 if "__file__" in globals():
     path = Path("quickstart.png").resolve()
     display.figure_.savefig(path, dpi=120)

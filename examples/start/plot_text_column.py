@@ -22,13 +22,19 @@ from sklearn_aecf.compose import ModalityTransformer
 rng = np.random.default_rng(0)
 n_rows = 600
 ill = rng.integers(0, 2, n_rows)
-words = {0: ["stable", "no complaints", "walks well"], 1: ["chest pain", "short of breath", "dizzy"]}
+words = {
+    0: ["stable", "no complaints", "walks well"],
+    1: ["chest pain", "short of breath", "dizzy"],
+}
 frame = pd.DataFrame(
     {
         "sodium": 140 + rng.normal(size=n_rows) - ill,
         "potassium": 4 + 0.3 * rng.normal(size=n_rows) + 0.2 * ill,
         "ward": rng.choice(["A", "B", "C"], n_rows),
-        "note": [f"{rng.choice(words[i])}, {rng.choice(words[rng.integers(0, 2)])}" for i in ill],
+        "note": [
+            f"{rng.choice(words[i])}, {rng.choice(words[rng.integers(0, 2)])}"
+            for i in ill
+        ],
     }
 )
 frame.loc[rng.random(n_rows) < 0.3, "note"] = None  # nobody wrote a note
@@ -59,9 +65,17 @@ print(f"The same without notes: {model.score(test.drop(columns='note'), y_test):
 weights = model[-1].gate_weights(model[:-1].transform(test))
 has_note = test["note"].notna().to_numpy()
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-for shift, rows, label in ((-0.2, has_note, "with a note"), (0.2, ~has_note, "without")):
+for shift, rows, label in (
+    (-0.2, has_note, "with a note"),
+    (0.2, ~has_note, "without"),
+):
     ax.bar(np.arange(3) + shift, weights[rows].mean(axis=0), width=0.38, label=label)
-ax.set(xticks=range(3), xticklabels=model[-1].modality_names_, ylabel="mean gate weight", title="Notes, labs and wards")
+ax.set(
+    xticks=range(3),
+    xticklabels=model[-1].modality_names_,
+    ylabel="mean gate weight",
+    title="Notes, labs and wards",
+)
 ax.legend(frameon=False)
 plt.show()
 

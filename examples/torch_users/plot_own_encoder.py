@@ -28,7 +28,10 @@ sums = np.concatenate([images[:, 0].sum(axis=1), images[:, 0].sum(axis=2)], axis
 table = sums + rng.normal(scale=1.0, size=sums.shape)
 category = np.where(rng.random(len(y)) < 0.8, y // 4, rng.integers(0, 3, len(y)))
 has_category = rng.random(len(y)) < 0.5
-X = MultimodalData({"image": images, "table": table, "category": category}, present={"category": has_category})
+X = MultimodalData(
+    {"image": images, "table": table, "category": category},
+    present={"category": has_category},
+)
 X = drop_modalities(X, 0.2, random_state=0)
 print(X)
 
@@ -54,19 +57,30 @@ class SmallCNN(BaseEstimator):
 
 encoders = {"image": SmallCNN(), "category": lambda: nn.Embedding(3, 8)}
 clf = AECFClassifier(encoders=encoders, max_epochs=25, random_state=0)
-train, test = train_test_split(np.arange(len(y)), train_size=300, test_size=600, stratify=y, random_state=0)
+train, test = train_test_split(
+    np.arange(len(y)), train_size=300, test_size=600, stratify=y, random_state=0
+)
 clf.fit(X[train], y[train])
 print(f"With a CNN:       {clf.score(X[test], y[test]):.3f}")
 
 flat = MultimodalData({**X, "image": X["image"].reshape(len(y), -1)})
-plain = AECFClassifier(encoders={"category": encoders["category"]}, max_epochs=25, random_state=0)
-print(f"Images flattened: {plain.fit(flat[train], y[train]).score(flat[test], y[test]):.3f}")
+plain = AECFClassifier(
+    encoders={"category": encoders["category"]}, max_epochs=25, random_state=0
+)
+print(
+    f"Images flattened: {plain.fit(flat[train], y[train]).score(flat[test], y[test]):.3f}"
+)
 
 # %%
 # Missing images are missing modalities
 # -------------------------------------
 # Rows without an image never reach the CNN; the others stand in. Measured on the test rows that have image and table.
-cases = {"all there": "", "no image": "image", "no table": "table", "no category": "category"}
+cases = {
+    "all there": "",
+    "no image": "image",
+    "no table": "table",
+    "no category": "category",
+}
 both = test[X[test].present[:, :2].all(axis=1)]
 accuracy = {"CNN": [], "flattened": []}
 for missing in cases.values():
@@ -78,14 +92,22 @@ figure, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
 for shift, (name, values) in zip((-0.2, 0.2), accuracy.items(), strict=True):
     bars = ax.bar(np.arange(4) + shift, values, width=0.38, label=name)
     ax.bar_label(bars, fmt="%.2f", fontsize=8)
-ax.set(xticks=range(4), xticklabels=list(cases), ylabel="accuracy", ylim=(0, 1.2), yticks=np.linspace(0, 1, 6))
+ax.set(
+    xticks=range(4),
+    xticklabels=list(cases),
+    ylabel="accuracy",
+    ylim=(0, 1.2),
+    yticks=np.linspace(0, 1, 6),
+)
 ax.set_title("Images through a CNN, and as 64 numbers")
 ax.legend(frameon=False, loc="upper right", ncols=2)
 
 # %%
 # A search over the CNN
 # ---------------------
-search = GridSearchCV(clf, {"encoders__image__channels": [4, 16]}, cv=2).fit(X[train], y[train])
+search = GridSearchCV(clf, {"encoders__image__channels": [4, 16]}, cv=2).fit(
+    X[train], y[train]
+)
 print("Best:", search.best_params_)
 
 # %%

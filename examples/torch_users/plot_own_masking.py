@@ -15,7 +15,9 @@ from sklearn_aecf.compose import hide
 from sklearn_aecf.datasets import make_multimodal_classification
 from sklearn_aecf.masking import Masking, UniformMasking
 
-X, y = make_multimodal_classification(1500, n_classes=4, informativeness=[3, 3, 1], random_state=0)
+X, y = make_multimodal_classification(
+    1500, n_classes=4, informativeness=[3, 3, 1], random_state=0
+)
 X_train, y_train, X_test, y_test = X[:1000], y[:1000], X[1000:], y[1000:]
 
 
@@ -41,10 +43,21 @@ class DeviceFails(Masking):
 failed = hide(X_test, ["a", "b"])
 figure, ax = plt.subplots(figsize=(5.6, 3), layout="constrained")
 for shift, rule in ((-0.2, UniformMasking(rate=0.5)), (0.2, DeviceFails(rate=0.5))):
-    clf = AECFClassifier(masking=rule, max_epochs=20, random_state=0).fit(X_train, y_train)
+    clf = AECFClassifier(masking=rule, max_epochs=20, random_state=0).fit(
+        X_train, y_train
+    )
     scores = [clf.score(X_test, y_test), clf.score(failed, y_test)]
-    ax.bar_label(ax.bar([shift, 1 + shift], scores, width=0.38, label=type(rule).__name__), fmt="%.3f", fontsize=8)
-ax.set(xticks=[0, 1], xticklabels=["all there", "device failed"], ylabel="accuracy", ylim=(0, 1.15))
+    ax.bar_label(
+        ax.bar([shift, 1 + shift], scores, width=0.38, label=type(rule).__name__),
+        fmt="%.3f",
+        fontsize=8,
+    )
+ax.set(
+    xticks=[0, 1],
+    xticklabels=["all there", "device failed"],
+    ylabel="accuracy",
+    ylim=(0, 1.15),
+)
 ax.legend(frameon=False, loc="upper right")
 
 # %%

@@ -23,7 +23,9 @@ from sklearn_aecf.masking import EntropyMasking
 from sklearn_aecf.nn import AECFNetwork
 
 torch.manual_seed(0)
-X, y = make_multimodal_classification(600, n_classes=3, missing_rate=0.2, random_state=0)
+X, y = make_multimodal_classification(
+    600, n_classes=3, missing_rate=0.2, random_state=0
+)
 present = torch.from_numpy(X.present)
 # What stands in rows without a modality has no influence, NaN included.
 inputs = [torch.from_numpy(X[name]).float() for name in X]
@@ -48,14 +50,22 @@ curve = []
 for _ in range(30):
     total = 0.0
     for rows in torch.randperm(600).split(64):
-        output = network([x[rows] for x in inputs], present[rows], draw=draw, n_samples=8)
+        output = network(
+            [x[rows] for x in inputs], present[rows], draw=draw, n_samples=8
+        )
         expert = torch.softmax(output["logits"][0, 0], dim=1)
         smaller = torch.softmax(output["masked_logits"][0], dim=1)
-        coefficient = entropy_coefficient(uncertainty(torch.softmax(output["samples"], dim=-1)))
+        coefficient = entropy_coefficient(
+            uncertainty(torch.softmax(output["samples"], dim=-1))
+        )
         loss = (
             multiclass_loss(output["masked_logits"][0], target[rows])
-            - 0.05 * coefficient * normalized_entropy(output["entropy"][:, 0], present[rows])
-            + monotone_loss(multiclass_confidence(smaller), multiclass_confidence(expert))
+            - 0.05
+            * coefficient
+            * normalized_entropy(output["entropy"][:, 0], present[rows])
+            + monotone_loss(
+                multiclass_confidence(smaller), multiclass_confidence(expert)
+            )
         )
         optimizer.zero_grad()
         loss.mean().backward()
@@ -66,7 +76,10 @@ for _ in range(30):
 network.eval()
 with torch.no_grad():
     output = network(inputs, present)
-print("Accuracy on the training rows:", (output["logits"][0, 0].argmax(dim=1) == target).float().mean().item())
+print(
+    "Accuracy on the training rows:",
+    (output["logits"][0, 0].argmax(dim=1) == target).float().mean().item(),
+)
 print("Mean weights:", output["weights"][:, 0].mean(dim=0).tolist())
 figure, ax = plt.subplots(figsize=(5.6, 2.8), layout="constrained")
 ax.plot(range(1, len(curve) + 1), curve)
