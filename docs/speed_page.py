@@ -4,8 +4,6 @@ import csv
 import shutil
 from pathlib import Path
 
-import numpy as np
-from results_page import DATA, OURS, RATES, Measured
 from tables import as_rst
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -21,9 +19,9 @@ def write_page(folder):
     parts = [f"Measured on: {machine['case']}, {machine['name']}; training on one thread.\n"]
     body = [[row["case"], f"{float(row['figure']):.3g}", row["name"]] for row in bars]
     parts.append(as_rst(["Ratio (memory: MB)", "Reached", "Goal"], body, "Ratios, and the goals that were set before"))
-    parts.append(_accuracy())
+    parts.append(_fits([row for row in rows if row["section"] == "whole fits"]))
     parts.append(_training([row for row in rows if row["section"] == "training"]))
-    others = [row for row in rows if row["section"] not in ("machine", "bar", "training")]
+    others = [row for row in rows if row["section"] not in ("machine", "bar", "training", "whole fits")]
     body = [
         [row["section"], row["case"], row["name"], f"{float(row['figure']):.4g} {row['unit']}".strip()]
         for row in others
@@ -33,19 +31,15 @@ def write_page(folder):
     shutil.copy(RESULTS / "speed.png", folder / "speed.png")
 
 
-def _accuracy():
-    """Scores of `AECFClassifier()` before the work on speed and after it."""
-    before, after = Measured("before_speed.csv"), Measured("after_speed.csv")
+def _fits(rows):
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    names = list(dict.fromkeys(row["name"] for row in rows if row["unit"] == "s"))
+    found = {(row["case"], row["name"]): float(row["figure"]) for row in rows}
     body = []
-    for data in before.data:
-        for rate in RATES:
-            key = data, OURS, rate, "score"
-            pairs = [(after.seeds(*key)[seed] - value) for seed, value in before.seeds(*key).items()]
-            error = np.std(pairs, ddof=1) / np.sqrt(len(pairs))
-            change = f"{100 * np.mean(pairs):+.2f} ± {100 * error:.2f}"
-            body.append([f"{DATA[data]}, drop {rate:g}", before.cell(*key), after.cell(*key), change])
-    header = ["Data", "before", "after", "difference, points"]
-    return as_rst(header, body, f"Accuracy before and after the work on speed, {len(pairs)} seeds")
+    for case in cases:
+        cells = [f"{found[case, name]:.3g}" if (case, name) in found else "" for name in names]
+        body.append([case, f"{found[case, 'epochs of AECFClassifier()']:.0f}", *cells])
+    return as_rst(["Data", "our epochs", *names], body, "Whole fits with the defaults, seconds")
 
 
 def _training(rows):

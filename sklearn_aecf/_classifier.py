@@ -186,8 +186,8 @@ class AECFClassifier(
         ``"auto"`` is 200 rows, but no less than 10 % (or 10,000 rows) and no more than 20 %. Of a splitter, e.g.
         ``TimeSeriesSplit()``, the last split is taken: what it trains on, and what it tests on.
     n_iter_no_change : int or "auto", default="auto"
-        Epochs without a better validation loss after which training stops; ``"auto"`` is as many as 60 steps take, but
-        no fewer than 3.
+        Epochs without a better validation loss after which training stops; ``"auto"`` is 10, or as many as 60 steps
+        take; where 10 epochs have more than 1,000 steps, as many as these take, but no fewer than 3.
     temperature : {"subset", "global"} or None, default="subset"
         Calibration on the held-out rows, see `SubsetTemperature`. Without such rows there is none.
     scale : {"standard"}, list of str or None, default="standard"
@@ -552,7 +552,7 @@ class AECFClassifier(
         if validation is not None and self.temperature is not None:
             self.temperature_ = fit_temperature(self._model, validation, views.numpy(), self.temperature)
         if self.corruption_rate > 0 and isinstance(net.module_, AECFNetwork):
-            with seeded(seed, device):
+            with seeded(seed, device), suited_threads(net.batch_size * self._work_per_row(net)):
                 net.module_.reliability = fit_reliability(
                     self._model, training, validation, corruption, self.corruption_rate
                 )

@@ -11,7 +11,7 @@ from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._problem import Problem
 from sklearn_aecf.calibration import SubsetTemperature
 from sklearn_aecf.losses import uncertainty
-from sklearn_aecf.nn._runtime import WORK_PER_THREAD, autocast, one_thread, seeded, usual_torch
+from sklearn_aecf.nn._runtime import autocast, one_thread, seeded, usual_torch
 
 # Rows that go through the network together, at most.
 MAX_ROWS = 1024
@@ -22,6 +22,10 @@ MAX_ROWS = 1024
 BLOCK_ROWS = 64
 SMALL_BLOCK_ROWS = 16
 FEW_MULTIPLICATIONS = 400
+
+# Multiplications of a prediction below which one thread is as fast as two, and does not wait for a core that another
+# process has.
+SMALL_WORK = 2_000_000_000
 
 # Activations computed together: what a core's cache holds.
 CACHED = 1_000_000
@@ -151,7 +155,7 @@ class Model:
         return Calibration(self.problem, self.prior, self.temperature, len(self.inputs.active))
 
     def _is_small(self, n_rows):
-        return n_rows * self.work_per_row < WORK_PER_THREAD
+        return n_rows * self.work_per_row < SMALL_WORK
 
     def _mean_logits_and_trust(self, output):
         found = {"logits": mean_logits(self.problem, output)}

@@ -190,23 +190,28 @@ def test_a_single_modality_can_only_be_doubted():
     assert np.median(sure) < np.median(np.abs(clf.predict_proba(X) - clf.class_prior_).max(axis=1))
 
 
-def test_binary_constant_and_rare_modalities_raise_no_alarm(rng):
+def test_binary_constant_and_rare_modalities_raise_no_alarm():
     """A binary feature cannot be told from noise, and of ten rows nobody knows what is usual."""
-    y = rng.integers(0, 2, 400)
-    rare = rng.normal(size=(400, 3))
-    rare[rng.permutation(400)[10:]] = np.nan
-    X = {
-        "signal": y[:, None] + rng.normal(size=(400, 8)),
-        "binary": rng.integers(0, 2, size=(400, 2)).astype(float),
-        "constant": np.full((400, 1), 3.0),
-        "counts": rng.poisson(2, size=(400, 1)).astype(float),
-        "rare": rare,
-    }
-    clf = AECFClassifier(random_state=0, max_epochs=5, embed_dim=16, hidden_dim=32).fit(X, y)
-    reliability = clf.modality_reliability(X)
-    assert (reliability[:, 0] < 0.5).mean() < 0.05
-    assert (reliability[:, 1:4] < 0.5).mean(axis=0).max() <= 0.01
-    assert (reliability[~np.isnan(rare[:, 0]), 4] > 0.9).all()
+    alarms = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        y = rng.integers(0, 2, 400)
+        rare = rng.normal(size=(400, 3))
+        rare[rng.permutation(400)[10:]] = np.nan
+        X = {
+            "signal": y[:, None] + rng.normal(size=(400, 8)),
+            "binary": rng.integers(0, 2, size=(400, 2)).astype(float),
+            "constant": np.full((400, 1), 3.0),
+            "counts": rng.poisson(2, size=(400, 1)).astype(float),
+            "rare": rare,
+        }
+        clf = AECFClassifier(random_state=seed, max_epochs=5, embed_dim=16, hidden_dim=32).fit(X, y)
+        reliability = clf.modality_reliability(X)
+        alarms.append((reliability[:, :4] < 0.5).mean(axis=0))
+        assert (reliability[~np.isnan(rare[:, 0]), 4] > 0.9).all()
+    signal, *others = np.mean(alarms, axis=0)
+    # Of single data sets up to 1.5 % of the counts, the largest, are doubted.
+    assert signal < 0.05 and max(others) <= 0.005
 
 
 def test_several_labels(rng):

@@ -3,8 +3,9 @@
 import math
 from typing import NamedTuple
 
-# Steps without a better validation loss that end a training, but no fewer epochs than this.
-PATIENCE_STEPS, PATIENCE_EPOCHS = 60, 3
+# Epochs without a better validation loss that end a training: of small data more, until they have as many steps as the
+# first number, and of large data fewer, as far as these have more steps than the second.
+PATIENCE_EPOCHS, LEAST_PATIENCE, MOST_PATIENCE = 10, 60, 1000
 
 # Steps of the longest training, but no fewer epochs than this.
 MOST_STEPS, MOST_EPOCHS = 1000, 100
@@ -43,7 +44,8 @@ class Schedule(NamedTuple):
         if max_epochs == "auto":
             max_epochs = max(MOST_EPOCHS, math.ceil(MOST_STEPS / n_steps))
         if n_iter_no_change == "auto":
-            n_iter_no_change = max(PATIENCE_EPOCHS, math.ceil(PATIENCE_STEPS / n_steps))
+            epochs = min(PATIENCE_EPOCHS, math.ceil(MOST_PATIENCE / n_steps))
+            n_iter_no_change = max(epochs, 3, math.ceil(LEAST_PATIENCE / n_steps))
         return cls(int(batch_size), int(max_epochs), int(n_iter_no_change))
 
 
