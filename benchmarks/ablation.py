@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from baselines import stop_on
+from baselines import LONGER, stop_on
 from protocol import RATES, at_drop_rate, fit
 from records import Results
 from skorch.callbacks import Callback, LRScheduler
@@ -26,7 +26,7 @@ from sklearn_aecf.nn import AECFFusion, AECFNetwork, ModalityEmbeddings, Modalit
 
 MAX_TRAIN = 3000
 BASE = "every mechanism on"
-BEFORE = {"masking": "entropy", "entropy_weight": 0.02}
+BEFORE = {"masking": "entropy", "entropy_weight": 0.02, **LONGER}
 
 
 class AverageOfEpochs(Callback):

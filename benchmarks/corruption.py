@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from baselines import MODELS
+from baselines import LONGER, MODELS
 from joblib import parallel_config
 from protocol import fit, measures, probabilities
 from records import Results
@@ -77,7 +77,7 @@ VARIANTS = {
     "monotone_weight=0.5": {"monotone_weight": 0.5},
     "no agreement term": {"agreement_weight": 0},
 }
-VARIED = {name: ([{}], lambda params=params: AECFClassifier(**params)) for name, params in VARIANTS.items()}
+VARIED = {name: ([{}], lambda params=params: AECFClassifier(**LONGER, **params)) for name, params in VARIANTS.items()}
 
 MORE = ("kind", "told", "auc_weight", "auc_reliability", "false_alarms", "fit_seconds", "settings")
 
