@@ -19,7 +19,8 @@ def write_page(folder):
     parts = [f"Measured on: {machine['case']}, {machine['name']}; training on one thread.\n"]
     body = [[row["case"], f"{float(row['figure']):.3g}", row["name"]] for row in bars]
     parts.append(as_rst(["Ratio (memory: MB)", "Reached", "Goal"], body, "Ratios, and the goals that were set before"))
-    parts.append(_fits([row for row in rows if row["section"] == "whole fits"]))
+    if any(row["section"] == "whole fits" for row in rows):
+        parts.append(_fits([row for row in rows if row["section"] == "whole fits"]))
     parts.append(_training([row for row in rows if row["section"] == "training"]))
     others = [row for row in rows if row["section"] not in ("machine", "bar", "training", "whole fits")]
     body = [
