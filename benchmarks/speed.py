@@ -269,17 +269,18 @@ def one_row(arguments, rows, bars):
         with busy_process(), busy_process():
             return typical(lambda: model.predict_proba(one))
 
+    busy_name = "predict_proba beside two busy processes"
     competitors = {
         "predict_proba": lambda: typical(lambda: model.predict_proba(one)),
         "MLPClassifier's pipeline": lambda: typical(lambda: usual.predict_proba(row)),
-        "predict_proba beside two busy processes": beside,
+        busy_name: beside,
     }
     found = interleaved(competitors, arguments.repeats)
     for name, seconds in found.items():
         rows.append(("one row", "handwritten", name, 1e3 * seconds, "ms"))
     ours = found["predict_proba"]
     bars.append(("one row / MLPClassifier's pipeline", ours / found["MLPClassifier's pipeline"], 3, False))
-    bars.append(("one row beside two busy processes / quiet", found[list(found)[2]] / ours, 3, False))
+    bars.append(("one row beside two busy processes / quiet", found[busy_name] / ours, 3, False))
 
 
 def reports(arguments, rows, bars):

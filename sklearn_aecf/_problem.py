@@ -10,7 +10,7 @@ from numbers import Real
 
 import numpy as np
 import torch
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, log_softmax
 from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -158,10 +158,6 @@ class Multiclass:
         return targets.encoded
 
     # Probabilities as arrays
-
-    def link(self, logits):
-        """Probabilities of logits (..., c)."""
-        return softmax(logits, axis=-1)
 
     def decode(self, probability):
         """Most probable class of each row."""
@@ -312,10 +308,6 @@ class Multilabel:
         return np.where(targets.reported, targets.encoded.astype(float), np.nan)
 
     # Probabilities as arrays
-
-    def link(self, logits):
-        """Probabilities of logits (..., c)."""
-        return expit(logits)
 
     def decode(self, probability):
         """0 or 1 a label."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import fast_classifier
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit, softmax
 from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_aecf._problem import Multiclass, Multilabel, as_label_array, problem_of, read_targets
@@ -74,9 +75,10 @@ def test_balanced_labels_weigh_both_values_alike():
 
 def test_logits_probabilities_and_back(rng):
     logits = rng.normal(size=(6, 3))
-    for problem in (Multiclass(np.array(["x", "y", "z"])), Multilabel(np.arange(3))):
-        probability = problem.link(logits)
-        assert_allclose(probability, problem.probabilities(torch.from_numpy(logits)).numpy())
+    classes, labels = Multiclass(np.array(["x", "y", "z"])), Multilabel(np.arange(3))
+    for problem, expected in ((classes, softmax(logits, axis=-1)), (labels, expit(logits))):
+        probability = problem.probabilities(torch.from_numpy(logits)).numpy()
+        assert_allclose(probability, expected)
         assert_allclose(problem.sureness(probability), problem.confidence(torch.from_numpy(probability)).numpy())
         decoded = problem.decode(probability)
         assert problem.accuracy(decoded, probability) == 1 and problem.score(decoded, decoded) == 1

@@ -39,14 +39,16 @@ class TellTime(Callback):
         self.silent = silent
 
     def on_epoch_end(self, net, **kwargs):
-        seconds = net.history[-1, "dur"]
+        if self.silent and net.n_finished != 1:
+            return
         left = float(np.median(net.history[:, "dur"])) * max(0, net.max_epochs - net.n_finished)
         if not self.silent:
             net.history.record("left_at_most", round(left, 1))
-        elif net.n_finished == 1 and left > SILENT_SECONDS:
+        elif left > SILENT_SECONDS:
             warn_caller(
-                f"An epoch takes {seconds:.0f} s, so this fit may take up to {duration(left)}, less if it stops early. "
-                "verbose=1 shows how far it is; a larger batch_size or a smaller max_epochs shortens it."
+                f"An epoch takes {net.history[-1, 'dur']:.0f} s, so this fit may take up to {duration(left)}, less if "
+                "it stops early. verbose=1 shows how far it is; a larger batch_size or a smaller max_epochs shortens "
+                "it."
             )
 
 

@@ -17,8 +17,10 @@ class MemberHeads(nn.Module):
 
     Parameters
     ----------
-    embed_dim, n_outputs : int
+    embed_dim : int
         Width ``d`` of a fused embedding.
+    n_outputs : int
+        Classes or labels.
     n_members : int
         Heads ``k``.
     dropout : float
