@@ -31,6 +31,7 @@ from sklearn_aecf._problem import as_label_array, read_targets
 from sklearn_aecf._rows import (
     LabelledRows,
     hold_out,
+    refuse_other_rows,
     row_weights,
     usable_rows,
     warn_filled,
@@ -57,6 +58,7 @@ from sklearn_aecf._training import (
     validation_views,
 )
 from sklearn_aecf._training._own_encoders import own_encoders
+from sklearn_aecf.distributed import current_ranks
 from sklearn_aecf.masking import (
     Corruption,
     EntropyMasking,
@@ -448,17 +450,20 @@ class AECFClassifier(
                 "module; give its class."
             )
         again = self.warm_start and hasattr(self, "net_")
+        ranks = current_ranks()
         with all_or_nothing(self), usual_torch(), Interrupts() as interrupts:
-            training, validation, seed = self._read_rows(X, y, sample_weight, groups, validation_set, again)
-            if not again:
-                warn_never_observed(training)
-                warn_filled(training, frozenset(self.encoders or ()))
-            self._train(training, validation, seed, again, interrupts)
+            with ranks.together():
+                training, validation, seed = self._read_rows(X, y, sample_weight, groups, validation_set, again, ranks)
+                refuse_other_rows(ranks, training, validation, self._plain_params(but={"device", "verbose"}))
+                if not again:
+                    warn_never_observed(training)
+                    warn_filled(training, frozenset(self.encoders or ()))
+            self._train(training, validation, seed, again, interrupts, ranks)
             if interrupts.came and not self.net_.interrupted_:
                 raise KeyboardInterrupt
         return self
 
-    def _read_rows(self, X, y, sample_weight, groups, validation_set, again):
+    def _read_rows(self, X, y, sample_weight, groups, validation_set, again, ranks):
         """X and y as rows to train and to validate on, with their weights, and a seed."""
         data = self._read(X, reset=not again)
         self._check_scale(data.names)
@@ -472,7 +477,7 @@ class AECFClassifier(
                 f"{len(targets)}. Give one label per row."
             )
         weight = row_weights(sample_weight, len(data))
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = ranks.exchange(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))[0]
         usable = usable_rows(data, targets, weight, problem)
         if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
             typical = weight[usable.rows].mean()
@@ -505,57 +510,69 @@ class AECFClassifier(
             return name not in (self.encoders or ())
         return self.scale is not None and name in self.scale
 
-    def _train(self, training, validation, seed, again, interrupts):
+    def _train(self, training, validation, seed, again, interrupts, ranks):
         """The phases that need a generator: initial weights, epochs, temperature, reliability."""
-        device = choose_device(self.device)
+        device = ranks.device(choose_device(self.device))
         corruption = RandomCorruption() if self.corruption is None else clone(self.corruption)
-        corruption.check()
+        with seeded(seed, device):
+            with ranks.together():
+                corruption.check()
+                net, views = self._prepare(training, validation, again, device, ranks)
+                self.net_ = net
+                # Rows that this rank trains on; those held out are shared batch by batch.
+                rows = training_rows(self._inputs, training.some(ranks.share(len(training))), device)
+            with suited_threads(net.batch_size * self._work_per_row(net)):
+                net.epoch_tasks, net.interrupts, net.ranks = EpochTasks(self, net.max_epochs), interrupts, ranks
+                net.partial_fit(rows)
+                net.epoch_tasks.end()
+        net.refuse_divergence()
+        if net.interrupted_ and (fits_repeatedly() or not ranks.alone):
+            raise KeyboardInterrupt
+        net.release()
+        if not self.warm_start:
+            net.optimizer_.state.clear()
+        net.history_ = ranks.exchange(net.history)[0]
+        self._record_history()
+        if validation is not None and self.temperature is not None:
+            self.temperature_ = ranks.from_first(
+                lambda: fit_temperature(self._model, validation, views.numpy(), self.temperature)
+            )
+        if self.corruption_rate > 0 and isinstance(net.module_, AECFNetwork):
+            with seeded(seed, device), suited_threads(net.batch_size * self._work_per_row(net)):
+                found = ranks.from_first(
+                    lambda: fit_reliability(self._model, training, validation, corruption, self.corruption_rate)
+                )
+            net.module_.reliability = None if found is None else found.to(device)
+
+    def _prepare(self, training, validation, again, device, ranks):
+        """The net with its initial weights, and the views that it is validated on."""
         if not again:
             self._inputs = NetworkInputs.fit(
                 training,
                 standardized=self._standardized,
                 gap_indicator=self.add_gap_indicator,
                 raw=frozenset(self.encoders or ()),
+                ranks=ranks,
             )
         self.class_prior_ = self._problem.prior(training.chosen_targets, training.weight, training.label_weight)
         self.temperature_ = None
-        with seeded(seed, device):
-            views = validation_views(validation, self._inputs)
-            net = self._make_net(
-                own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
-                None if validation is None else training_rows(self._inputs, validation, device, views),
-                self._schedule(len(training)),
-                device,
-                self.callbacks,
-                # Checkpoints are written and read by callbacks alone.
-                self._fingerprint(training, views) if self.callbacks else "",
-            )
-            if again:
-                net.take_over(self.net_)
-            self.net_ = net
-            rows = training_rows(self._inputs, training, device)
-            with suited_threads(net.batch_size * self._work_per_row(net)):
-                net.epoch_tasks, net.interrupts = EpochTasks(self, net.max_epochs), interrupts
-                net.partial_fit(rows)
-                net.epoch_tasks.end()
-        net.refuse_divergence()
-        if net.interrupted_ and fits_repeatedly():
-            raise KeyboardInterrupt
-        # The net would otherwise keep, and pickle, the rows that it was validated on.
-        net.train_split = net.epoch_tasks = net.interrupts = None
-        net.criterion_.resume_from = {}
-        for stopping in net.stoppers():
-            stopping.best_model_weights_ = None  # those of the module now
-        if not self.warm_start:
-            net.optimizer_.state.clear()
-        self._record_history()
-        if validation is not None and self.temperature is not None:
-            self.temperature_ = fit_temperature(self._model, validation, views.numpy(), self.temperature)
-        if self.corruption_rate > 0 and isinstance(net.module_, AECFNetwork):
-            with seeded(seed, device), suited_threads(net.batch_size * self._work_per_row(net)):
-                net.module_.reliability = fit_reliability(
-                    self._model, training, validation, corruption, self.corruption_rate
-                )
+        views = validation_views(validation, self._inputs)
+        schedule = self._schedule(len(training))
+        net = self._make_net(
+            own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
+            None if validation is None else training_rows(self._inputs, validation, device, views),
+            schedule._replace(batch_size=ranks.part_of(schedule.batch_size)),
+            device,
+            self.callbacks,
+            # Checkpoints are written and read by callbacks alone.
+            self._fingerprint(training, views) if self.callbacks else "",
+        )
+        if again:
+            net.take_over(self.net_)
+        else:
+            net.initialize()
+        ranks.start_alike([net.module_, net.criterion_])
+        return net, views
 
     def _schedule(self, n_rows):
         return Schedule.of(n_rows, self.batch_size, self.max_epochs, self.n_iter_no_change)
@@ -591,7 +608,7 @@ class AECFClassifier(
             # What a temperature mends afterwards is no reason to stop.
             stopping_loss="valid_loss" if self.temperature is None else "valid_refined_loss",
             callbacks=callbacks,
-            verbose=self.verbose,
+            verbose=self.verbose if current_ranks().is_first else 0,
             device=device,
             precision=self.precision,
             fingerprint=fingerprint,
@@ -599,11 +616,14 @@ class AECFClassifier(
 
     def _fingerprint(self, training, views):
         """What a checkpoint must have been written with: rows, labels and parameters, but for how long to train."""
-        plain = (str, int, float, type(None))
-        free = {"max_epochs", "verbose", "warm_start", "device"}
-        params = {k: v for k, v in self.get_params(deep=False).items() if isinstance(v, plain) and k not in free}
+        params = self._plain_params(but={"max_epochs", "verbose", "warm_start", "device"})
         rows = training.chosen_targets, training.present(self._inputs.active), training.weight
         return joblib.hash((params, rows, self._inputs.parts, None if views is None else views.numpy()))
+
+    def _plain_params(self, but):
+        """Parameters that are text or numbers, but for some."""
+        plain, params = (str, int, float, type(None)), self.get_params(deep=False)
+        return {name: value for name, value in params.items() if isinstance(value, plain) and name not in but}
 
     def _work_per_row(self, net):
         """Multiplications of a row in the embeddings, which decide how many threads a step can use."""

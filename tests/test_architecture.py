@@ -13,6 +13,7 @@ import sklearn_aecf
 PACKAGE = Path(sklearn_aecf.__file__).parent
 ROOMS = [
     "_files",
+    "distributed",
     "_data",
     "losses",
     "_problem",
@@ -97,6 +98,7 @@ def test_public_names_have_docstrings_and_exist():
 
     for module in (
         "sklearn_aecf",
+        "sklearn_aecf.distributed",
         "sklearn_aecf.losses",
         "sklearn_aecf.masking",
         "sklearn_aecf.nn",
