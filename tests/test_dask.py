@@ -56,7 +56,7 @@ def test_grid_search_equals_that_of_one_process(data, client, pickled, scattered
             np.testing.assert_array_equal(values, expected[name], err_msg=name)
     np.testing.assert_array_equal(search.predict_proba(X), probability)
     # Once for eight fits; what is scattered by hand is pickled for each of the two workers, and to name it.
-    assert set(pickled) == {len(X)} and len(pickled) <= (3 if scattered else 1)
+    assert set(pickled) == {len(X)} and len(pickled) <= (4 if scattered else 1)
 
 
 @pytest.mark.slow

@@ -133,6 +133,13 @@ def test_code_fits_a_page():
             assert not (line.startswith((">>> ", "... ")) and len(line) > 88 + 4), f"{path.name}: {line}"
 
 
+def test_what_a_large_fit_needs_is_in_step(monkeypatch):
+    """`python benchmarks/beyond.py` prints it anew."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    computed = textwrap.indent(importlib.import_module("beyond").text(), "   ")
+    assert computed in (ROOT / "docs" / "guide" / "scaling_out.rst").read_text(encoding="utf-8")
+
+
 def test_prose_has_no_history():
     for path in (ROOT / "docs" / "guide").glob("*.rst"):
         assert not re.search(r"\bcommit [0-9a-f]{7}", path.read_text(encoding="utf-8")), path.name
