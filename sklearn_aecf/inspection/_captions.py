@@ -1,7 +1,7 @@
 """What the report's numbers, pictures and tables say, in plain words."""
 
 
-def captions(*, n_rows, n_complete, score, positive=None, labels=False):
+def captions(*, n_rows, n_complete, score, positive=None, labels=False, some_subsets=False):
     """A sentence or two for each heading of the report.
 
     Parameters
@@ -14,6 +14,8 @@ def captions(*, n_rows, n_complete, score, positive=None, labels=False):
         Of two classes the one that sensitivity is about.
     labels : bool, default=False
         Whether a row has several labels.
+    some_subsets : bool, default=False
+        Whether the picture of subsets leaves some out.
 
     Returns
     -------
@@ -37,6 +39,7 @@ def captions(*, n_rows, n_complete, score, positive=None, labels=False):
         "Score of each subset": (
             "The score from these modalities alone. A bar is of the rows that have them, whose number is below. "
             + _marks(n_rows, n_complete)
+            + (" Drawn are all modalities, each left out and each alone; the table has every subset." * some_subsets)
         ),
         "Reliability by number of modalities": (
             "Of predictions with confidence 0.8, 80 % should be right: the dashed line. For the line of k modalities "

@@ -1,8 +1,5 @@
 """One page on what a classifier does when modalities are missing or broken."""
 
-import base64
-import html
-import io
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,51 +10,20 @@ from sklearn_aecf.inspection._drop_rate import DropRateDisplay
 from sklearn_aecf.inspection._gate import GateDisplay
 from sklearn_aecf.inspection._importance import modality_importance
 from sklearn_aecf.inspection._missingness import MissingnessDisplay
+from sklearn_aecf.inspection._page import as_page, picture, report_as_html
 from sklearn_aecf.inspection._reliability import ReliabilityDisplay
 from sklearn_aecf.inspection._style import score_label
 from sklearn_aecf.inspection._subsets import SubsetDisplay
+from sklearn_aecf.inspection._summary import summary
 from sklearn_aecf.metrics import corruption_report, monotonicity_report
 from sklearn_aecf.metrics._inside import unwrapped
 from sklearn_aecf.metrics._reports import SubsetMeasures
 from sklearn_aecf.metrics._subsets import choose_subsets
 
-_STYLE = """
-.aecf-report {font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 0 auto; padding: 0 1rem}
-.aecf-report h1 {font-size: 1.5rem} .aecf-report h2 {font-size: 1.15rem; margin-top: 2rem}
-.aecf-report p {max-width: 46rem; margin: .4rem 0 .8rem; color: #555; font-size: 14px}
-.aecf-report table {border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px}
-.aecf-report table {display: block; overflow-x: auto}
-.aecf-report th, .aecf-report td {padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #e5e5e5}
-.aecf-report th:first-child, .aecf-report td:first-child {text-align: left}
-.aecf-report td:first-child {min-width: 14rem}
-.aecf-report th button {all: unset; cursor: pointer; font-weight: 600}
-.aecf-report th button:focus-visible {outline: 2px solid #0072B2}
-.aecf-report th[aria-sort=ascending] button::after {content: " \\25B2"}
-.aecf-report th[aria-sort=descending] button::after {content: " \\25BC"}
-.aecf-report img {max-width: 100%; height: auto}
-.aecf-report .numbers {display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; padding: 0}
-.aecf-report .numbers div {list-style: none} .aecf-report .numbers b {display: block; font-size: 1.3rem}
-"""
-
 # Fewer complete rows than this are too few to compare subsets on.
 FEW_ROWS = 10
-
-_SCRIPT = """
-for (const table of document.querySelectorAll(".aecf-report table:not([data-ready])")) {
-  table.dataset.ready = "1";
-  table.querySelectorAll("th").forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
-    const up = head.getAttribute("aria-sort") !== "descending" && head.hasAttribute("aria-sort") ? false : true;
-    table.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
-    const body = table.tBodies[0];
-    [...body.rows].sort((one, two) => {
-      const a = key(one), b = key(two), order = isNaN(a - b) ? a.localeCompare(b) : a - b;
-      return up ? order : -order;
-    }).forEach(row => body.append(row));
-  }));
-}
-"""
+# More bars than this are too narrow to read.
+MANY_SUBSETS = 32
 
 
 @dataclass
@@ -76,6 +42,8 @@ class RobustnessReport:
         By heading.
     captions : dict of str to str, default={}
         What stands below a heading; ``"numbers"``: below the numbers.
+    summary : list of str, default=[]
+        What stands above the numbers: the findings in plain sentences.
 
     Examples
     --------
@@ -94,9 +62,10 @@ class RobustnessReport:
     tables: dict
     displays: dict = field(repr=False)
     captions: dict = field(default_factory=dict, repr=False)
+    summary: list = field(default_factory=list, repr=False)
 
     def to_html(self, path=None):
-        """Write one page that needs no network: pictures embedded, tables sortable.
+        """Write one page that needs no network: pictures embedded, tables sortable, fit for paper of A4.
 
         Parameters
         ----------
@@ -108,11 +77,7 @@ class RobustnessReport:
         str or None
             The page, or where it was written.
         """
-        page = (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(self.title)}</title></head><body>{self._repr_html_()}</body></html>"
-        )
+        page = as_page(self.title, self._repr_html_())
         if path is None:
             return page
         with open(path, "w", encoding="utf-8") as file:
@@ -121,23 +86,10 @@ class RobustnessReport:
 
     @cached_property
     def _images(self):
-        return {name: _picture(display, name) for name, display in self.displays.items()}
+        return {name: picture(display, name) for name, display in self.displays.items()}
 
     def _repr_html_(self):
-        numbers = "".join(f"<div>{html.escape(k)}<b>{html.escape(v)}</b></div>" for k, v in self.numbers.items())
-        tables = "".join(self._section(name, _table(columns)) for name, columns in self.tables.items())
-        pictures = "".join(self._section(name, image) for name, image in self._images.items())
-        return (
-            f'<style>{_STYLE}</style><div class="aecf-report"><h1>{html.escape(self.title)}</h1>'
-            f'<div class="numbers">{numbers}</div>{self._caption("numbers")}{pictures}{tables}</div>'
-            f"<script>{_SCRIPT}</script>"
-        )
-
-    def _section(self, name, content):
-        return f"<h2>{html.escape(name)}</h2>{self._caption(name)}{content}"
-
-    def _caption(self, name):
-        return f"<p>{html.escape(self.captions[name])}</p>" if name in self.captions else ""
+        return report_as_html(self, self._images)
 
 
 def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_state=0, modalities=None):
@@ -214,9 +166,10 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
         "Confidence without a modality": monotone and monotone.pairs,
         "What if a sensor lies": lying,
     }
-    if lying is not None:
-        numbers |= _worst_lie(lying)
-    bars = SubsetDisplay(each, list(predictions.names), score=scores[0], complete=complete)
+    worst = None if lying is None else _worst_lie(lying)
+    if worst is not None:
+        numbers |= _lie_in_numbers(worst)
+    bars, some = _bars(each, complete, predictions.names, scores[0])
     displays = _displays(estimator, bars, first, n_repeats, given)
     words = captions(
         n_rows=len(y),
@@ -224,9 +177,37 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
         score=score_label(scores[0]),
         positive=predictions.classes[-1] if y.ndim == 1 else None,
         labels=y.ndim == 2,
+        some_subsets=some,
+    )
+    drawn = displays["Score against drop rate"]
+    short = summary(
+        score=score_label(scores[0]),
+        observed=_line(observed, 0, scores[0]),
+        complete=None if complete is None or n_complete == len(y) else _line(complete, 0, scores[0]),
+        drop_rates=drawn.drop_rates,
+        dropped=next(iter(drawn.scores.values())).mean(axis=1),
+        importance=tables["Importance of each modality"],
+        lying=worst,
     )
     tables = {heading: table for heading, table in tables.items() if table is not None}
-    return RobustnessReport(f"{name} without some modalities", numbers, tables, displays, words)
+    return RobustnessReport(f"{name} without some modalities", numbers, tables, displays, words, short)
+
+
+def _line(table, row, score):
+    """One line of a table, with its score under that name."""
+    return {name: column[row] for name, column in table.items()} | {"score": table[score][row]}
+
+
+def _bars(each, complete, names, score):
+    """The picture of subsets, and whether it leaves out those of middling size, because all are too many to read."""
+    some = len(each["subset"]) > MANY_SUBSETS
+    if some:
+        kept = np.isin(each["size"], (1, len(names) - 1, len(names)))
+        each, complete = (
+            None if table is None else {name: column[kept] for name, column in table.items()}
+            for table in (each, complete)
+        )
+    return SubsetDisplay(each, list(names), score=score, complete=complete), some
 
 
 def _displays(estimator, bars, scoring, n_repeats, given):
@@ -278,11 +259,16 @@ def _with_enough_rows(table, measure):
 
 
 def _worst_lie(lying):
+    """The line of the table with the lowest accuracy while a sensor lies."""
     lying = _with_enough_rows(lying, "lying")
     worst = int(np.nanargmin(lying["lying"]))
-    modality, kind, n_rows = (lying[column][worst] for column in ("modality", "kind", "n_rows"))
-    told = f"{_shown(lying['missing'][worst])} missing, {_shown(lying['genuine'][worst])} genuine"
-    return {f"accuracy, {modality} lying ({kind}, n={n_rows})": f"{_shown(lying['lying'][worst])} ({told})"}
+    return {name: column[worst] for name, column in lying.items()}
+
+
+def _lie_in_numbers(worst):
+    told = f"{_shown(worst['missing'])} missing, {_shown(worst['genuine'])} genuine"
+    title = f"accuracy, {worst['modality']} lying ({worst['kind']}, n={worst['n_rows']})"
+    return {title: f"{_shown(worst['lying'])} ({told})"}
 
 
 def _shown(value):
@@ -339,24 +325,3 @@ def _lying(estimator, predictions, given):
         return None
     report = corruption_report(estimator, **given)
     return None if np.isnan(report["lying"]).all() else report
-
-
-def _table(columns):
-    heads = "".join(
-        f"<th scope=col><button>{html.escape(str(name).replace('_', ' '))}</button></th>" for name in columns
-    )
-    rows = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in zip(*columns.values(), strict=True))
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _cell(value):
-    if isinstance(value, float | np.floating):
-        return f'<td data-value="{value}">{"" if np.isnan(value) else f"{value:.3f}"}</td>'
-    return f"<td>{html.escape(str(value))}</td>"
-
-
-def _picture(display, name):
-    stream = io.BytesIO()
-    display.figure_.savefig(stream, format="png", dpi=110, bbox_inches="tight")
-    data = base64.b64encode(stream.getvalue()).decode()
-    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{data}">'

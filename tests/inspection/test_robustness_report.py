@@ -70,6 +70,58 @@ class TestReport:
         assert "price $USD_$" in page
 
 
+class TestSummary:
+    def test_says_what_the_tables_say(self, trained, data):
+        X, y = data
+        report = robustness_report(trained, X, y, n_repeats=1)
+        numbers, lying = report.numbers, report.tables["What if a sensor lies"]
+        n = int(X.present.all(axis=1).sum())
+        drawn = report.displays["Score against drop rate"].scores["AECFClassifier"][:, 0]
+        importance = report.tables["Importance of each modality"]
+        most, least = importance["shapley"].argmax(), importance["shapley"].argmin()
+
+        def gain(m):
+            return f"{importance['shapley'][m]:.2f}", f"{importance['low'][m]:.2f} to {importance['high'][m]:.2f}"
+
+        sureness, worst = trained.predict_proba(X).max(axis=1).mean(), lying["lying"].argmin()
+        modality, kind = lying["modality"][worst], lying["kind"][worst]
+        right = float(numbers["accuracy, as observed (n=150)"])
+        verdict = "it is too unsure of itself" if sureness < right else "it is too sure of itself"
+        assert report.summary == [
+            f"On the 150 rows as they are, accuracy is {trained.score(X, y):.2f}. On the {n} of them that have every "
+            f"modality it is {trained.score(X[X.present.all(axis=1)], y[X.present.all(axis=1)]):.2f}.",
+            f"When each modality goes missing with probability 0.3, accuracy is {drawn[2]:.2f}, {drawn[3]:.2f} with "
+            f"0.5 and {drawn[4]:.2f} with 0.7.",
+            f"{importance['modality'][most]} matters most: it adds {gain(most)[0]} to accuracy (95 % interval "
+            f"{gain(most)[1]}). {importance['modality'][least]} matters least, with {gain(least)[0]} "
+            f"({gain(least)[1]}).",
+            f"The model gives its answers a probability of {sureness:.2f} on average, and a share of {right:.2f} is "
+            f"right: {'its confidence fits' if abs(sureness - right) < 0.03 else verdict}.",
+            f"The worst sensor fault tried is {kind} in {modality}: accuracy is then {lying['lying'][worst]:.2f}, "
+            f"against {lying['genuine'][worst]:.2f} with genuine values and {lying['missing'][worst]:.2f} with "
+            f"{modality} declared missing.",
+        ]
+        assert all(sentence in report.to_html() for sentence in report.summary)
+
+    def test_one_modality(self, data):
+        X, y = data
+        X = {"a": X["a"]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            report = robustness_report(fast_classifier().fit(X, y), X, y, n_repeats=1)
+        assert [sentence.split()[0] for sentence in report.summary] == ["On", "When", "The"]
+
+    def test_of_many_subsets_a_few_are_drawn(self):
+        rng = np.random.default_rng(0)
+        X = {name: rng.normal(size=(60, 2)) for name in "abcdef"}
+        y = (X["a"][:, 0] > 0).astype(int)
+        report = robustness_report(fast_classifier().fit(X, y), X, y, n_repeats=1)
+        drawn = report.displays["Score of each subset"].report
+        assert len(report.tables["Each subset of modalities"]["subset"]) == 63
+        assert sorted(drawn["size"]) == [1] * 6 + [5] * 6 + [6]
+        assert report.captions["Score of each subset"].endswith("the table has every subset.")
+
+
 class TestSameRows:
     def test_numbers_say_of_how_many_rows_they_are(self, trained, data):
         X, y = data
