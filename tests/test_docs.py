@@ -67,6 +67,8 @@ def test_guide_runs(page, monkeypatch, tmp_path):
     if page == "export":
         pytest.importorskip("onnxscript", reason="onnxscript is not installed")
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    if page == "trusting":
+        pytest.importorskip("mapie", reason="mapie is not installed")
     monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / "guide" / f"{page}.rst"
     found = doctest.testfile(str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
@@ -82,6 +84,8 @@ EXAMPLES = sorted((ROOT / "examples").glob("*/plot_*.py"))
 def test_example_runs(path, monkeypatch, tmp_path):
     if "from transformers import" in path.read_text(encoding="utf-8"):
         pytest.importorskip("transformers", reason="transformers is not installed")
+    if "from mapie" in path.read_text(encoding="utf-8"):
+        pytest.importorskip("mapie", reason="mapie is not installed")
     if "to_onnx" in path.read_text(encoding="utf-8"):
         pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     monkeypatch.chdir(tmp_path)
