@@ -153,6 +153,11 @@ class Multiclass:
         counts = np.bincount(targets.encoded, weights=row_weight, minlength=len(self.classes))
         return counts / counts.sum()
 
+    def admits(self, prior):
+        """Whether these are classes as `of` finds them, and a prior of theirs is one."""
+        in_order = np.array_equal(np.unique(self.classes), self.classes)
+        return in_order and _shares_of(self.classes, prior) and bool(abs(prior.sum() - 1) < 1e-6)
+
     def target_of(self, targets):
         """What `SubsetTemperature` and scorers take for y: class indices."""
         return targets.encoded
@@ -302,6 +307,10 @@ class Multilabel:
         """Weighted share of positives among the reported of each label, shape (n_labels,)."""
         weights = label_weight.astype(np.float64) * row_weight[:, None]
         return (weights * targets.encoded).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-12)
+
+    def admits(self, prior):
+        """Whether each label has a name of its own, and a prior of theirs is one."""
+        return len(set(self.classes.tolist())) == len(self.classes) and _shares_of(self.classes, prior)
 
     def target_of(self, targets):
         """What `SubsetTemperature` takes for y: 0 and 1, NaN where not reported."""
@@ -489,6 +498,10 @@ def _label_names(y):
 
 # By the name in a file.
 PROBLEMS = {"multiclass": Multiclass, "multilabel": Multilabel}
+
+
+def _shares_of(classes, prior):
+    return prior.shape == classes.shape and bool(((prior >= 0) & (prior <= 1)).all())
 
 
 def near_one(weights):

@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import re
+import stat
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,6 +17,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
+from sklearn import config_context
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_aecf._data import InputSpec, quoted, warn_caller
@@ -33,8 +38,17 @@ FORMAT = 1
 
 HEAD, TENSORS = "head.json", "tensors.safetensors"
 
-# A head is text about names and widths.
+# A head is text about names and widths; so many bytes, and characters of its arrays of text, are plenty.
 MAX_HEAD = 2**24
+
+# What a damaged part says of itself may be long.
+MAX_REASON = 200
+
+# What reading a damaged file may raise: zipfile seeks places that are not there.
+_DAMAGES = (
+    ValueError, KeyError, EOFError, OSError, RuntimeError, OverflowError, MemoryError, zipfile.BadZipFile, struct.error,
+    SafetensorError,
+)  # fmt: skip
 
 # What parts of a file that do not fit each other may raise.
 _MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
@@ -61,7 +75,10 @@ def write_file(path, head, arrays):
     OSError
         If it cannot be written.
     """
-    with whole_file(Path(path)) as file, zipfile.ZipFile(file, "w") as archive:
+    path = checked_path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file in it.")
+    with whole_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr(HEAD, json.dumps({"format": FORMAT, **head}, allow_nan=False))
         archive.writestr(TENSORS, save_tensors({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
 
@@ -83,35 +100,74 @@ def read_file(path):
     ValueError
         If the file is none of ours, damaged, or of a later version.
     """
-    try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            members = {info.filename: info for info in archive.infolist()}
-            if sorted(members) != sorted([HEAD, TENSORS]):
-                raise ValueError(f"it holds {', '.join(map(repr, sorted(members))) or 'nothing'}")
-            # What is stored as it is cannot be larger than the file.
-            if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in members.values()):
-                raise ValueError("its parts are compressed or encrypted")
-            if members[HEAD].file_size > MAX_HEAD:
-                raise ValueError(f"its head has {members[HEAD].file_size} bytes")
-            head, tensors = json.loads(archive.read(HEAD)), load_tensors(archive.read(TENSORS))
-        if not isinstance(head, dict) or not isinstance(head.get("format"), int):
-            raise ValueError("its head names no format")
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        RecursionError,
-        zipfile.BadZipFile,
-        SafetensorError,
-        NotImplementedError,
-    ) as error:
-        raise ValueError(f"{path} holds no model saved by sklearn-aecf, or is damaged: {error}.") from error
+    path = checked_path(path)
+    # A pipe would be waited for.
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{path} is no file; give the file that save wrote.")
+    with open(path, "rb") as file:
+        try:
+            head, tensors = _members(file)
+        except _DAMAGES as error:
+            raise _damaged(path, error) from error
     if head["format"] > FORMAT:
         raise ValueError(
             f"{path} has format {head['format']}, but this version of sklearn-aecf reads formats up to {FORMAT}; "
-            f"install the version that wrote it ({head.get('version')}), or a later one."
+            f"install the version that wrote it ({_shortened(head.get('version'))}), or a later one."
         )
     return head, tensors
+
+
+def _members(file):
+    """Head and arrays of an open file."""
+    with zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        if sorted(info.filename for info in infos) != sorted([HEAD, TENSORS]):
+            raise ValueError(f"it holds {', '.join(sorted(repr(info.filename) for info in infos)) or 'nothing'}")
+        if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
+            raise ValueError("its parts are compressed or encrypted")
+        # What is stored as it is cannot be larger than the file.
+        if any(not info.file_size == info.compress_size <= os.fstat(file.fileno()).st_size for info in infos):
+            raise ValueError("its parts are not of the size that they announce")
+        if archive.getinfo(HEAD).file_size > MAX_HEAD:
+            raise ValueError(f"its head has {archive.getinfo(HEAD).file_size} bytes")
+        # Reading compares each part with its checksum.
+        head, tensors = _strict_json(archive.read(HEAD)), load_tensors(archive.read(TENSORS))
+    if not isinstance(head, dict) or type(head.get("format")) is not int or head["format"] < 1:
+        raise ValueError("its head names no format")
+    return head, tensors
+
+
+def checked_path(path):
+    """The path, if it is one: a number would be taken for an open file."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a str or a pathlib.Path. Got {type(path).__name__}.")
+    return Path(path)
+
+
+def _strict_json(text):
+    """What JSON says, without the numbers that it has no words for, and without keys said twice."""
+
+    def once(pairs):
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("its head says something twice")
+        return found
+
+    def refuse(number):
+        raise ValueError(f"its head has {number}")
+
+    return json.loads(text, object_pairs_hook=once, parse_constant=refuse)
+
+
+def _damaged(path, error):
+    return ValueError(f"{path} holds no model saved by sklearn-aecf, or is damaged: {_shortened(error)}.")
+
+
+def _shortened(reason):
+    """A reason that somebody else gives, as the end of a sentence."""
+    reason = " ".join(str(reason).split())
+    reason = reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}..."
+    return reason.rstrip(". ") or "it is empty"
 
 
 # Values that JSON does not know
@@ -168,7 +224,11 @@ def unpacked(value):
     if tag == "~array":
         if not re.fullmatch(r"U|\|?O|[<>|=]?[biuf][1248]", content[0]):
             raise ValueError(f"its array is of {content[0]!r}")
-        return np.array(unpacked(content[1]), dtype=content[0])
+        items = unpacked(content[1])
+        # Each text takes the room of the longest.
+        if content[0] == "U" and len(items) * max(map(len, items), default=0) > MAX_HEAD:
+            raise ValueError("its array of text is too large")
+        return np.array(items, dtype=content[0])
     return {"~tuple": tuple, "~set": frozenset, "~slice": lambda bounds: slice(*bounds)}[tag](unpacked(content))
 
 
@@ -216,9 +276,7 @@ def fitted_of(head, arrays):
         If something is missing or does not fit.
     """
     spec, problem = unpacked(head["spec"]), PROBLEMS[head["problem"]["kind"]](unpacked(head["problem"]["classes"]))
-    if not isinstance(spec, InputSpec):
-        raise TypeError("its spec is none")
-    _require(len(spec.names) == len(spec.shapes) > 0 and all(isinstance(n, str) for n in spec.names), "names")
+    _check_spec(spec)
     active, prior = arrays["active"], arrays["prior"]
     in_order = (
         active.dtype == np.int64
@@ -227,9 +285,11 @@ def fitted_of(head, arrays):
         and active.size == len(head["inputs"]) > 0
     )
     _require(in_order and active[0] >= 0 and active[-1] < len(spec.names), "active modalities")
-    _require(problem.classes.ndim == 1 and prior.shape == problem.classes.shape and problem.n_outputs > 1, "classes")
-    _require(((prior >= 0) & (prior <= 1)).all(), "prior")
+    _require(problem.classes.ndim == 1 and problem.n_outputs > 1, "classes")
+    _require(prior.dtype == np.float64 and problem.admits(prior), "classes and their prior")
     parts = [_part(i, part, arrays) for i, part in enumerate(head["inputs"])]
+    for m, part in zip(active, parts, strict=True):
+        _check_part(spec, int(m), part)
     temperature = None
     if head["temperature"] is not None:
         temperature = SubsetTemperature(method=head["temperature"]["method"], prior=head["temperature"]["prior"])
@@ -237,7 +297,7 @@ def fitted_of(head, arrays):
         absence = temperature.absence_
         # The bounds that it is fitted within.
         bounded = abs(temperature.log_scale_) <= 3 and ((absence >= 0) & (absence <= 3)).all()
-        _require(bounded and absence.shape == active.shape, "temperature")
+        _require(bounded and absence.shape == active.shape and absence.dtype == np.float64, "temperature")
     return spec, NetworkInputs(active, parts), problem, prior, temperature
 
 
@@ -245,8 +305,9 @@ def _part(i, part, arrays):
     statistics = None
     if f"mean_{i}" in arrays:
         mean, scale, gaps = arrays[f"mean_{i}"], arrays[f"scale_{i}"], arrays[f"gaps_{i}"]
-        fitting = mean.ndim == 1 and mean.shape == scale.shape and np.isfinite(mean).all() and (scale > 0).all()
-        inside = gaps.ndim == 1 and ((gaps >= 0) & (gaps < len(mean))).all()
+        fitting = mean.ndim == 1 and mean.shape == scale.shape and mean.dtype == scale.dtype == np.float64
+        fitting = fitting and np.isfinite(mean).all() and (scale > 0).all()
+        inside = gaps.ndim == 1 and gaps.dtype == np.int64 and ((gaps >= 0) & (gaps < len(mean))).all()
         _require(fitting and np.isfinite(scale).all() and inside, f"statistics {i}")
         statistics = ModalityStatistics(mean, scale, gaps)
     if "standardize" in part:
@@ -254,6 +315,62 @@ def _part(i, part, arrays):
         return TableInput(statistics, part["standardize"])
     dtype = {"float32": torch.float32, "int64": torch.int64, "uint8": torch.uint8}[part["dtype"]]
     return RawInput(str(part["name"]), tuple(map(int, part["shape"])), dtype, statistics)
+
+
+def _check_spec(spec):
+    """What X looked like must be complete, or prediction would stumble over it."""
+    _require(isinstance(spec, InputSpec), "inputs")
+    names, shapes = spec.names, spec.shapes
+    _require(isinstance(names, tuple) and all(isinstance(name, str) for name in names), "names")
+    _require(len(names) == len(set(names)) > 0, "names")
+    _require(isinstance(shapes, tuple) and len(shapes) == len(names) and all(map(_is_shape, shapes)), "shapes")
+    _require(isinstance(spec.raw, frozenset) and spec.raw <= set(names), "encoders")
+    _require(isinstance(spec.encodings, dict) and spec.encodings.keys() <= set(names), "categories")
+    for name, encoding in spec.encodings.items():
+        fitting = isinstance(encoding, Encoding) and isinstance(encoding.columns, tuple)
+        _require(fitting and all(map(_is_column_kind, encoding.columns)), "categories")
+        _require(name not in spec.raw and shapes[names.index(name)] == (len(encoding.columns),), "categories")
+    for named in (spec.labels, spec.features):
+        if named is None:
+            continue
+        _require(isinstance(named, dict) and all(isinstance(labels, tuple) for labels in named.values()), "columns")
+        known = tuple(named) == names if named is spec.labels else named.keys() <= set(names)
+        widths = {name: shapes[names.index(name)] for name in named.keys() - spec.raw} if known else {}
+        _require(known and all((len(named[name]),) == width for name, width in widths.items()), "columns")
+    _require(isinstance(spec.unused, tuple), "columns")
+    labels = [*_all_labels(spec), *spec.unused]
+    _require(all(map(_is_label, labels)) and len(set(labels)) == len(labels), "columns")
+
+
+def _all_labels(spec):
+    return [label for group in (spec.labels or {}).values() for label in group]
+
+
+def _is_label(label):
+    """Whether something names a column; of two levels by a tuple."""
+    return isinstance(label, str | int | float) or (isinstance(label, tuple) and len(label) == 2)
+
+
+def _is_shape(shape):
+    return isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 2**40 for size in shape)
+
+
+def _is_column_kind(kind):
+    if isinstance(kind, tuple):
+        return all(isinstance(category, str) for category in kind) and len(set(kind)) == len(kind)
+    return kind is None or (type(kind) is int and 0 <= kind < 2**40)
+
+
+def _check_part(spec, m, part):
+    """An input of the network must be made of what its modality looked like."""
+    name, shape = spec.names[m], spec.shapes[m]
+    n_values = None if part.statistics is None else len(part.statistics.mean)
+    if isinstance(part, RawInput):
+        _require(name in spec.raw and (part.name, part.shape) == (name, shape), "encoders")
+        _require(n_values in (None, math.prod(shape)), f"statistics of {name!r}")
+    else:
+        width = spec.encodings[name].width if name in spec.encodings else math.prod(shape)
+        _require(name not in spec.raw and n_values == width, f"statistics of {name!r}")
 
 
 def _require(condition, what):
@@ -278,7 +395,7 @@ class SavingMixin:
         Raises
         ------
         TypeError
-            If classes or names are of a type that JSON has no words for.
+            If classes or names are of a type that JSON has no words for, or `path` is no path.
         OSError
             If the file cannot be written.
 
@@ -309,6 +426,9 @@ class SavingMixin:
         fitted = {"n_features_in_": self.n_features_in_, "best_epoch_": self.best_epoch_}
         if hasattr(self, "feature_names_in_"):
             fitted["feature_names_in_"] = self.feature_names_in_.tolist()
+        if hasattr(self, "_metadata_request"):
+            fitted["requests"] = _requests_of(self)
+        fitted["output"] = getattr(self, "_sklearn_output_config", {}).get("transform")
         numeric = {k: v for k, v in self.history_.items() if v.ndim == 1 and v.dtype.kind in "biuf" and v.itemsize <= 8}
         write_file(
             path,
@@ -351,6 +471,8 @@ class SavingMixin:
         ------
         ValueError
             If the file is damaged, of a later version, or needs an encoder or a network that is not given.
+        TypeError
+            If `path` is no path.
 
         Examples
         --------
@@ -370,9 +492,9 @@ class SavingMixin:
         try:
             params, stored = unpacked(head["params"]), unpacked(head["network"])
             lacking = sorted({part["name"] for part in head["inputs"] if "name" in part} - set(encoders or ()))
-            own_network = stored["own"]
+            own_network = bool(stored["own"])
         except _MISFITS as error:
-            raise ValueError(f"{path} holds no model saved by sklearn-aecf, or is damaged: {error!r}.") from error
+            raise _damaged(path, repr(error)) from error
         if lacking:
             raise ValueError(
                 f"{path} has the weights of the encoder of modality {lacking[0]!r}, but not the module; give "
@@ -387,8 +509,7 @@ class SavingMixin:
             made = type(clf.net_.module_).__name__
             _require(made == stored["type"], f"network {made} and that of the file, {stored['type']},")
         except _MISFITS as error:
-            reason = " ".join(str(error).split()).rstrip(". ")
-            raise ValueError(f"{path} holds a model whose parts do not fit together: {reason}.") from error
+            raise ValueError(f"{path} holds a model whose parts do not fit together: {_shortened(error)}.") from error
         return clf.to_device(clf.device if device is None else device)
 
     def _restore(self, head, arrays, stored):
@@ -405,8 +526,13 @@ class SavingMixin:
             }
             self.net_ = self._make_net(made, None, self._schedule(1), "cpu")
             self.net_.initialize()
-        self.net_.module_.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        self.net_.refuse_divergence()
+        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        self.net_.module_.load_state_dict(tensors)
+        state = self.net_.module_.state_dict()
+        _require(all(tensors[name].dtype == state[name].dtype for name in tensors), "dtypes of the network")
+        if not all(weight.isfinite().all() for weight in self.net_.module_.parameters()):
+            raise ValueError("its weights are not all finite")
+        self._check_reliability()
         _require(all(v.ndim == 1 for k, v in arrays.items() if k.startswith("history.")), "history")
         columns = {k.removeprefix("history."): v for k, v in arrays.items() if k.startswith("history.")}
         for row in zip(*columns.values(), strict=True):
@@ -417,8 +543,32 @@ class SavingMixin:
         self._adopt(self._spec, self._problem)
         fitted = unpacked(head["fitted"])
         self.n_features_in_, self.best_epoch_ = int(fitted["n_features_in_"]), int(fitted["best_epoch_"])
+        _require(self._spec.raw or self.n_features_in_ == sum(self._spec.widths), "numbers of features")
+        _require(1 <= self.best_epoch_ <= self.n_iter_, "epochs")
         if "feature_names_in_" in fitted:
+            _require(fitted["feature_names_in_"] == _all_labels(self._spec), "names of features")
             self.feature_names_in_ = np.asarray(fitted["feature_names_in_"], dtype=object)
+        _require(fitted.get("output") in (None, "default", "pandas", "polars"), "output")
+        self.set_output(transform=fitted.get("output"))
+        with config_context(enable_metadata_routing=True):
+            for method, requests in fitted.get("requests", {}).items():
+                {"fit": self.set_fit_request, "score": self.set_score_request}[method](**requests)
+
+    def _check_reliability(self):
+        """A reliability has whatever sizes its arrays have: one row must go through, and come out as numbers."""
+        reliability = getattr(self.net_.module_, "reliability", None)
+        if reliability is None:
+            return
+        n_active = len(self._inputs.active)
+        everything = torch.ones(1, n_active, dtype=torch.bool)
+        _require(reliability.widths == [part.n_values for part in self._inputs.parts], "reliability")
+        with usual_torch(), torch.no_grad():
+            rows = [x.zero_() for x in self._inputs.empty(1)]
+            found = reliability(rows, torch.zeros(1, n_active, self.embed_dim), everything, everything[:, None])
+        _require(all(x.shape == (1, 1, n_active) and x.isfinite().all() for x in found), "reliability")
+        _require((reliability.floor > 0).all(), "reliability")
+        floats = [x for x in reliability.state_dict().values() if x.is_floating_point()]
+        _require(all(x.dtype == torch.float32 and not x.isnan().any() for x in floats), "reliability")
 
     def _check_sizes(self, weights):
         """Sizes that the head announces must be those of the weights, before memory is taken for them."""
@@ -430,6 +580,16 @@ class SavingMixin:
         _require(found == expected, "sizes of the network")
         if any(isinstance(part, TableInput) for part in self._inputs.parts):
             _require(weights["encoders.embeddings.norm_weight"].shape[2] == self.hidden_dim, "sizes of the network")
+
+
+def _requests_of(classifier):
+    """Metadata that `fit` and `score` ask for, by method, where somebody said so."""
+    routing = get_routing_for_object(classifier)
+    requests = {method: getattr(routing, method).requests for method in ("fit", "score")}
+    return {
+        method: {name: request for name, request in asked.items() if request is not None}
+        for method, asked in requests.items()
+    }
 
 
 def _plain_groups(groups):

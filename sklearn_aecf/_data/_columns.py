@@ -1,5 +1,6 @@
 """Columns that are no numbers: text and categories as indicators, arrays in cells side by side."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,9 +13,12 @@ from sklearn_aecf._data._values import Category, as_text, holds_numbers, is_fram
 # As many as scikit-learn's gradient boosting takes.
 MAX_CATEGORIES = 255
 
-# From so many rows on, text that is another one in more than every second row names rows, and no categories.
+# Text that is another one in more than every second of so many rows hardly says anything as a category.
 ENOUGH_ROWS = 20
 
+# From so many rows on, text that is another one in every row names rows, or is prose. So many different ones among 255
+# categories are drawn in one sample of a hundred: what can be fitted can be cross-validated.
+CERTAINLY_ENOUGH_ROWS = 50
 
 # What numpy and Python would turn into numbers all the same.
 _DATES = (np.datetime64, np.timedelta64)
@@ -204,7 +208,10 @@ def _kind(column, called):
 
 def _categories(texts, called):
     found = sorted(set(texts))
-    n_numbers = 0 if all(isinstance(text, Category) for text in texts) else sum(map(_is_number, found))
+    declared = all(isinstance(text, Category) for text in texts)
+    # Beside numbers "nan" is one, too; beside other words it is a word.
+    numbers = [] if declared else [text for text in found if _is_number(text)]
+    n_numbers = len(numbers) if any(math.isfinite(float(text)) for text in numbers) else 0
     if n_numbers == len(found):
         return None
     if 2 * n_numbers >= len(found):
@@ -213,11 +220,13 @@ def _categories(texts, called):
             f"{_sentence(called)} holds numbers as text, but also {odd!r}; make it numbers first, e.g. "
             "pandas.to_numeric(column, errors='coerce')."
         )
-    if len(found) > MAX_CATEGORIES or (len(texts) >= ENOUGH_ROWS and 2 * len(found) > len(texts)):
-        raise ValueError(
-            f"{_sentence(called)} has {len(found)} different texts in {len(texts)} rows (e.g. {_short(found[0])}), too "
-            "many for categories; turn them into features with a ModalityTransformer, or leave the column out."
-        )
+    counts = f"{_sentence(called)} has {len(found)} different texts in {len(texts)} rows (e.g. {_short(found[0])}), too"
+    remedy = "turn them into features with a ModalityTransformer, or leave the column out."
+    names_rows = not declared and len(found) == len(texts) >= CERTAINLY_ENOUGH_ROWS
+    if len(found) > MAX_CATEGORIES or names_rows:
+        raise ValueError(f"{counts} many for categories; {remedy}")
+    if not declared and len(texts) >= ENOUGH_ROWS and 2 * len(found) > len(texts):
+        warn_caller(f"{counts} many to learn much from each; {remedy}")
     return tuple(map(str, found))
 
 

@@ -457,12 +457,26 @@ class MultimodalData(Mapping):
         """
         import pandas as pd
 
-        labels = [(name, feature) for name in self for feature in self.feature_names(name)]
-        # pandas takes no rows of numbers with the bytes in another order than this machine's.
-        arrays = [_with_nan(array).reshape(len(self), _width(array)) for array in self.values()]
-        columns = [column for array in arrays for column in array.astype(array.dtype.newbyteorder("="), copy=False).T]
+        labels, columns = self._labelled_columns()
         index = pd.MultiIndex.from_tuples(labels, names=["modality", "feature"])
         return pd.DataFrame(dict(enumerate(columns))).set_axis(index, axis=1)
+
+    def _to_flat_frame(self):
+        """A polars DataFrame with columns called ``modality__feature``."""
+        import polars as pl
+
+        labels, columns = self._labelled_columns()
+        names = [f"{name}__{feature}" for name, feature in labels]
+        refuse_twins(names, "The frame")
+        values = [column.tolist() if column.dtype.kind == "O" else column for column in columns]
+        return pl.DataFrame(dict(zip(names, values, strict=True)))
+
+    def _labelled_columns(self):
+        """Pairs of modality and feature, and as many columns."""
+        labels = [(name, feature) for name in self for feature in self.feature_names(name)]
+        # No frame takes numbers with the bytes in another order than this machine's.
+        arrays = [_with_nan(array).reshape(len(self), _width(array)) for array in self.values()]
+        return labels, [c for array in arrays for c in array.astype(array.dtype.newbyteorder("="), copy=False).T]
 
     def __repr__(self):
         shares = 1 - self.present.mean(axis=0) if 0 < self.nbytes < _REPR_BYTES else np.zeros(len(self.names))

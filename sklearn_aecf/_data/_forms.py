@@ -16,6 +16,7 @@ from sklearn_aecf._data._groups import (
     as_slice,
     has_two_levels,
     match_columns,
+    only_counts,
     refuse_renamed,
     refuse_twins,
     resolve_labels,
@@ -100,6 +101,10 @@ class _Form:
         """
         return None
 
+    def index(self):
+        """Names of the rows, where pandas has any; else None."""
+        return getattr(self.X, "index", None) if is_frame(self.X) else None
+
     def rows(self, index):
         """Some rows of X."""
         return _safe_indexing(self.X, index)
@@ -131,6 +136,11 @@ class MappingForm(_Form):
         return select_columns(
             frame, list(columns.values()) if labels is None else [columns[n] for n in labels[names[0]]]
         )
+
+    def index(self):
+        """Names of the rows, of the first modality that came with any; else None."""
+        indexes = [self.X[name].index for name in self.X.keys() if hasattr(self.X[name], "iloc")]  # noqa: SIM118
+        return next((index for index in indexes if not only_counts(index)), None)
 
     def presence(self):
         """Names of the modalities, and which row has which."""

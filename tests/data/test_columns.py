@@ -162,8 +162,8 @@ def column(values):
             "Column 'c' of modality 'm' mixes text ('a') and other values (1.0); make them of one type.",
         ),
         (
-            [f"patient {i:02}" for i in range(30)],
-            "Column 'c' of modality 'm' has 30 different texts in 30 rows (e.g. 'patient 00'), too many for categories; turn "
+            [f"patient {i:02}" for i in range(60)],
+            "Column 'c' of modality 'm' has 60 different texts in 60 rows (e.g. 'patient 00'), too many for categories; turn "
             "them into features with a ModalityTransformer, or leave the column out.",
         ),
         (
@@ -281,3 +281,44 @@ def test_polars_modalities_of_vectors_alone(rng):
     frame = pl.DataFrame({"v": vectors.tolist(), "x": np.ones(40)})
     assert_array_equal(split_modalities(frame, {"v": ["v"], "x": ["x"]}).arrays[0], vectors)
     assert_array_equal(split_modalities({"v": frame[["v"]]}).arrays[0], vectors)
+
+
+@pytest.mark.parametrize("text", ["nan", "None", "", "NA", "inf"])
+@pytest.mark.parametrize("dtype", ["object", "string", "category"])
+def test_words_for_nothing_are_categories(text, dtype):
+    for others in (["a", "b"], ["a"]):
+        frame = column(pd.Series([text, *others] * 10, dtype=dtype))
+        read = split_modalities(frame, {"m": ["c"], "n": ["x"]})
+        assert read.spec.encodings["m"].columns == (tuple(sorted([text, *others])),)
+        assert read.present.all()
+
+
+def test_among_numbers_as_text_nan_is_a_number():
+    read = split_modalities(column(pd.Series(["1", "2", "nan"] * 10, dtype=object)), {"m": ["c", "x"]})
+    assert_array_equal(read.arrays[0][:3, 0], [1, 2, np.nan])
+
+
+def test_text_that_hardly_repeats_is_told_and_can_be_cross_validated():
+    frame = column([f"ward {i % 14}" for i in range(30)])
+    with pytest.warns(UserWarning) as caught:
+        split_modalities(frame[:24], {"m": ["c", "x"]})
+    assert [str(warning.message) for warning in caught] == [
+        "Column 'c' of modality 'm' has 14 different texts in 24 rows (e.g. 'ward 0'), too many to learn much from each; "
+        "turn them into features with a ModalityTransformer, or leave the column out."
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        split_modalities(frame, {"m": ["c", "x"]})
+        split_modalities(frame.astype({"c": "category"})[:24], {"m": ["c", "x"]})
+
+
+def test_the_limit_of_categories_is_that_of_gradient_boosting():
+    frame = column([f"ward {i % 256}" for i in range(1000)])
+    split_modalities(frame[frame["c"] != "ward 7"], {"m": ["c", "x"]})
+    message = (
+        "Column 'c' of modality 'm' has 256 different texts in 1000 rows (e.g. 'ward 0'), too many for categories; turn "
+        "them into features with a ModalityTransformer, or leave the column out."
+    )
+    for dtype in ("object", "category"):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            split_modalities(frame.astype({"c": dtype}), {"m": ["c", "x"]})
