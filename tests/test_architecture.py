@@ -28,6 +28,7 @@ ROOMS = [
     "_sklearn_support",
     "_updating",
     "_classifier",
+    "_in_batches",
     "compose",
     "metrics",
     "inspection",
@@ -42,6 +43,7 @@ WITHOUT_TORCH = [
     "_sklearn_support",
     "_updating",
     "_classifier",
+    "_in_batches",
     "inspection",
     "datasets",
 ]
