@@ -1,5 +1,6 @@
 """AECFClassifier: checks, labels and the order of the phases; tensors are `_training`'s."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import joblib
@@ -27,11 +28,12 @@ from sklearn_aecf._data import (
 from sklearn_aecf._export import ExportMixin
 from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._model import Model
-from sklearn_aecf._problem import as_label_array, read_targets
+from sklearn_aecf._problem import as_label_array, magnitude, near_one, read_targets
 from sklearn_aecf._rows import (
     LabelledRows,
+    checked_weights,
     hold_out,
-    row_weights,
+    refuse_other_length,
     usable_rows,
     warn_filled,
     warn_never_observed,
@@ -57,6 +59,7 @@ from sklearn_aecf._training import (
     validation_views,
 )
 from sklearn_aecf._training._own_encoders import own_encoders
+from sklearn_aecf._updating import UpdatingMixin
 from sklearn_aecf.masking import (
     Corruption,
     EntropyMasking,
@@ -96,6 +99,7 @@ def tells_reliability(classifier):
 class AECFClassifier(
     SavingMixin,
     ExportMixin,
+    UpdatingMixin,
     NestedEncodersMixin,
     ClassNamePrefixFeaturesOutMixin,
     CallbackSupportMixin,
@@ -441,12 +445,7 @@ class AECFClassifier(
             One sentence that names the modality, what was expected, what came and what to do; before any training. The
             estimator is then as it was.
         """
-        self._validate_params()
-        if self.network is not None and not isinstance(self.network, type) and hasattr(self.network, "parameters"):
-            raise TypeError(
-                "network must be a class, or a function that makes a module of the arguments of AECFNetwork. Got a "
-                "module; give its class."
-            )
+        self._check_params()
         again = self.warm_start and hasattr(self, "net_")
         with all_or_nothing(self), usual_torch(), Interrupts() as interrupts:
             training, validation, seed = self._read_rows(X, y, sample_weight, groups, validation_set, again)
@@ -458,6 +457,14 @@ class AECFClassifier(
                 raise KeyboardInterrupt
         return self
 
+    def _check_params(self):
+        self._validate_params()
+        if self.network is not None and not isinstance(self.network, type) and hasattr(self.network, "parameters"):
+            raise TypeError(
+                "network must be a class, or a function that makes a module of the arguments of AECFNetwork. Got a "
+                "module; give its class."
+            )
+
     def _read_rows(self, X, y, sample_weight, groups, validation_set, again):
         """X and y as rows to train and to validate on, with their weights, and a seed."""
         data = self._read(X, reset=not again)
@@ -466,12 +473,9 @@ class AECFClassifier(
             problem, targets = self._problem, self._problem.encode(as_label_array(y, self.classes_))
         else:
             problem, targets = read_targets(y)
-        if len(targets) != len(data):
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
-                f"{len(targets)}. Give one label per row."
-            )
-        weight = row_weights(sample_weight, len(data))
+        refuse_other_length(data, targets)
+        given = checked_weights(sample_weight, len(data))
+        weight = near_one(given)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         usable = usable_rows(data, targets, weight, problem)
         if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
@@ -479,9 +483,12 @@ class AECFClassifier(
             validation_set = self._read_validation(validation_set, data.spec, problem, typical)
         fraction = _validation_fraction(self.validation_fraction, len(data)) if self.early_stopping else None
         training, validation = hold_out(usable, validation_set, fraction, groups, seed, problem)
+        training, validation, weigh = weighed(training, validation, self.class_weight, problem)
         if not again:
             self._adopt(data.spec, problem)
-        return *weighed(training, validation, self.class_weight, problem), seed
+            # Further rows will be weighed as these.
+            self._weigher, self._weight_exponent = weigh, magnitude(given)
+        return training, validation, seed
 
     def _adopt(self, spec, problem):
         """Take on what X and y look like, and the attributes that say so."""
@@ -511,41 +518,18 @@ class AECFClassifier(
         corruption = RandomCorruption() if self.corruption is None else clone(self.corruption)
         corruption.check()
         if not again:
-            self._inputs = NetworkInputs.fit(
-                training,
-                standardized=self._standardized,
-                gap_indicator=self.add_gap_indicator,
-                raw=frozenset(self.encoders or ()),
-            )
-        self.class_prior_ = self._problem.prior(training.chosen_targets, training.weight, training.label_weight)
+            self._inputs = self._fitted_inputs(training)
+        learnt_from = training.chosen_targets, training.weight, training.label_weight
+        self.class_prior_ = self._problem.prior(*learnt_from)
+        self._prior_weight = self._problem.prior_weight(*learnt_from)
         self.temperature_ = None
         with seeded(seed, device):
             views = validation_views(validation, self._inputs)
-            net = self._make_net(
-                own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
-                None if validation is None else training_rows(self._inputs, validation, device, views),
-                self._schedule(len(training)),
-                device,
-                self.callbacks,
-                # Checkpoints are written and read by callbacks alone.
-                self._fingerprint(training, views) if self.callbacks else "",
-            )
-            if again:
-                net.take_over(self.net_)
-            self.net_ = net
-            rows = training_rows(self._inputs, training, device)
-            with suited_threads(net.batch_size * self._work_per_row(net)):
-                net.epoch_tasks, net.interrupts = EpochTasks(self, net.max_epochs), interrupts
-                net.partial_fit(rows)
-                net.epoch_tasks.end()
-        net.refuse_divergence()
+            schedule = self._schedule(len(training))
+            self._train_net(training, validation, views, schedule, device, self.net_ if again else None, interrupts)
+        net = self.net_
         if net.interrupted_ and fits_repeatedly():
             raise KeyboardInterrupt
-        # The net would otherwise keep, and pickle, the rows that it was validated on.
-        net.train_split = net.epoch_tasks = net.interrupts = None
-        net.criterion_.resume_from = {}
-        for stopping in net.stoppers():
-            stopping.best_model_weights_ = None  # those of the module now
         if not self.warm_start:
             net.optimizer_.state.clear()
         self._record_history()
@@ -556,6 +540,41 @@ class AECFClassifier(
                 net.module_.reliability = fit_reliability(
                     self._model, training, validation, corruption, self.corruption_rate
                 )
+
+    def _fitted_inputs(self, training, **options):
+        return NetworkInputs.fit(
+            training,
+            standardized=self._standardized,
+            gap_indicator=self.add_gap_indicator,
+            raw=frozenset(self.encoders or ()),
+            **options,
+        )
+
+    def _train_net(self, training, validation, views, schedule, device, before, interrupts):
+        """A net of the parameters, trained on some rows; it goes on from the net `before`, if there is one."""
+        net = self._make_net(
+            own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
+            None if validation is None else training_rows(self._inputs, validation, device, views),
+            schedule,
+            device,
+            self.callbacks,
+            # Checkpoints are written and read by callbacks alone.
+            self._fingerprint(training, views) if self.callbacks else "",
+        )
+        if before is not None:
+            net.take_over(before)
+        self.net_ = net
+        rows = training_rows(self._inputs, training, device)
+        with suited_threads(net.batch_size * self._work_per_row(net)):
+            net.epoch_tasks, net.interrupts = EpochTasks(self, net.max_epochs), interrupts
+            net.partial_fit(rows)
+            net.epoch_tasks.end()
+        net.refuse_divergence()
+        # The net would otherwise keep, and pickle, the rows that it was validated on.
+        net.train_split = net.epoch_tasks = net.interrupts = None
+        net.criterion_.resume_from = {}
+        for stopping in net.stoppers():
+            stopping.best_model_weights_ = None  # those of the module now
 
     def _schedule(self, n_rows):
         return Schedule.of(n_rows, self.batch_size, self.max_epochs, self.n_iter_no_change)
@@ -819,11 +838,11 @@ class AECFClassifier(
         Returns
         -------
         ndarray of float64, shape (n_rows, n_modalities)
-            Probability that the values are worth listening to, `corruption_rate` being the share that is not. 1 for
-            a modality of which fewer than 220 rows are known (300 where none are held out); NaN where a modality is
-            missing, or was in all of training. Gate weights are proportional to it, as far as it is below what one
-            genuine training row in ten falls short of. A row whose modalities are all unreliable goes to the class
-            prior.
+            Probability that the values are worth listening to, `corruption_rate` being the share that is not. 1 for a
+            modality of which fewer than 220 rows are known (300 where none are held out), and of all after
+            `partial_fit`, until `calibrate`; NaN where a modality is missing, or was in all of training. Gate weights
+            are proportional to it, as far as it is below what one genuine training row in ten falls short of. A row
+            whose modalities are all unreliable goes to the class prior.
 
         Raises
         ------
@@ -886,8 +905,10 @@ class AECFClassifier(
         return self
 
     def _checked_input(self, X):
+        """X as `Modalities`, in which only what the network has learnt of is present."""
         check_is_fitted(self)
-        return self._read(X, reset=False)
+        data = self._read(X, reset=False)
+        return replace(data, present=data.present & self._inputs.seen_among(len(data.names)))
 
 
 def subsets_as_flags(subsets, names):

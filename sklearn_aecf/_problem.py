@@ -4,7 +4,6 @@ A problem encodes y, weighs it, knows the loss and the link between logits and p
 back into labels. A further kind of target is a further class here, and its terms in `losses`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
@@ -19,6 +18,7 @@ from sklearn_aecf._data import (
     did_you_mean,
     frame_columns,
     is_frame,
+    is_missing,
     quoted,
     refuse_twins,
     select_columns,
@@ -61,8 +61,46 @@ class Targets:
         return Targets(self.encoded[rows], None if self.reported is None else self.reported[rows])
 
 
-# From targets and sample weights to weights of rows, 1 on average where they were learnt, and of labels (or None).
-Weigher = Callable[[Targets, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+@dataclass(frozen=True)
+class ClassWeigher:
+    """From targets and sample weights to weights of rows, 1 on average where they were learnt; no weights of labels.
+
+    Attributes
+    ----------
+    per_class : ndarray of shape (n_classes,)
+    typical : float
+        Weight of a row on average.
+    """
+
+    per_class: np.ndarray
+    typical: float
+
+    def __call__(self, targets: Targets, sample_weight: np.ndarray) -> tuple[np.ndarray, None]:
+        return sample_weight * self.per_class[targets.encoded] / self.typical, None
+
+
+@dataclass(frozen=True)
+class LabelWeigher:
+    """From targets and sample weights to weights of rows and of labels, 1 on average where they were learnt.
+
+    Attributes
+    ----------
+    factors : ndarray of float32, shape (2, n_labels)
+        Of the values 0 and 1 of each label.
+    typical_row, typical_label : float
+        Weights on average.
+    """
+
+    factors: np.ndarray
+    typical_row: float = 1.0
+    typical_label: float = 1.0
+
+    def entries(self, targets: Targets) -> np.ndarray:
+        """Weight of each label of each row, 0 where it was not reported, shape (n_rows, n_labels)."""
+        return targets.reported * np.where(targets.encoded == 1, self.factors[1], self.factors[0])
+
+    def __call__(self, targets: Targets, sample_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return sample_weight / self.typical_row, self.entries(targets) / self.typical_label
 
 
 @dataclass(frozen=True)
@@ -126,7 +164,7 @@ class Multiclass:
         """What a split keeps the shares of, or None."""
         return targets.encoded
 
-    def weigher(self, targets, sample_weight, class_weight) -> Weigher:
+    def weigher(self, targets, sample_weight, class_weight) -> ClassWeigher:
         """Learn from rows what each class weighs.
 
         Parameters
@@ -146,7 +184,7 @@ class Multiclass:
                 raise ValueError(f"class_weight must be above 0 for at least 2 classes. Got {class_weight!r}.")
             per_class = near_one(per_class)
         typical = (sample_weight * per_class[targets.encoded]).mean() or 1.0
-        return lambda targets, sample_weight: (sample_weight * per_class[targets.encoded] / typical, None)
+        return ClassWeigher(per_class, typical)
 
     def prior(self, targets, row_weight, label_weight):
         """Weighted share of each class, shape (n_classes,)."""
@@ -157,6 +195,15 @@ class Multiclass:
         """Whether these are classes as `of` finds them, and a prior of theirs is one."""
         in_order = np.array_equal(np.unique(self.classes), self.classes)
         return in_order and _shares_of(self.classes, prior) and bool(abs(prior.sum() - 1) < 1e-6)
+
+    @property
+    def flat_prior(self):
+        """The prior of which nothing is known: all classes alike."""
+        return np.full(len(self.classes), 1 / len(self.classes))
+
+    def prior_weight(self, targets, row_weight, label_weight):
+        """What the shares of `prior` are shares of, shape (n_classes,): the weight of all rows."""
+        return np.full(len(self.classes), row_weight.sum(), dtype=np.float64)
 
     def target_of(self, targets):
         """What `SubsetTemperature` and scorers take for y: class indices."""
@@ -272,7 +319,7 @@ class Multilabel:
         """None: there are as many combinations of labels as rows."""
         return None
 
-    def weigher(self, targets, sample_weight, class_weight) -> Weigher:
+    def weigher(self, targets, sample_weight, class_weight) -> LabelWeigher:
         """Learn from rows what each value of each label weighs.
 
         Parameters
@@ -296,12 +343,8 @@ class Multilabel:
             if not factors.any():
                 raise ValueError(f"class_weight must be above 0 for at least one label. Got {class_weight!r}.")
 
-        def entries(targets):
-            return targets.reported * np.where(targets.encoded == 1, factors[1], factors[0])
-
-        typical_row = sample_weight.mean() or 1.0
-        typical_label = entries(targets).mean() or 1.0
-        return lambda targets, sample_weight: (sample_weight / typical_row, entries(targets) / typical_label)
+        typical_label = LabelWeigher(factors).entries(targets).mean() or 1.0
+        return LabelWeigher(factors, sample_weight.mean() or 1.0, typical_label)
 
     def prior(self, targets, row_weight, label_weight):
         """Weighted share of positives among the reported of each label, shape (n_labels,)."""
@@ -311,6 +354,15 @@ class Multilabel:
     def admits(self, prior):
         """Whether each label has a name of its own, and a prior of theirs is one."""
         return len(set(self.classes.tolist())) == len(self.classes) and _shares_of(self.classes, prior)
+
+    @property
+    def flat_prior(self):
+        """The prior of which nothing is known: 0 and 1 alike."""
+        return np.full(len(self.classes), 0.5)
+
+    def prior_weight(self, targets, row_weight, label_weight):
+        """What the shares of `prior` are shares of, shape (n_labels,): the weight of the rows that report a label."""
+        return row_weight @ label_weight.astype(np.float64)
 
     def target_of(self, targets):
         """What `SubsetTemperature` takes for y: 0 and 1, NaN where not reported."""
@@ -416,6 +468,51 @@ def read_targets(y):
     return Multilabel.of(table, _label_names(y)) if _has_labels(table) else Multiclass.of(table)
 
 
+def declared_problem(y, classes):
+    """The problem that y poses as the first of several parts, of which all classes are told beforehand.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+    classes : array-like of shape (n_classes,) or (n_labels,)
+        Classes, in any order; of several labels a row their names or positions, in the order of the columns.
+
+    Returns
+    -------
+    Multiclass or Multilabel
+
+    Raises
+    ------
+    ValueError
+        If classes is None, has fewer than two, has one twice among labels, or does not fit the columns of y.
+    """
+    if classes is None:
+        raise ValueError("classes must be passed on the first call to partial_fit; give all classes that may come.")
+    labels = np.asarray(classes)
+    if labels.ndim != 1:
+        raise ValueError(f"classes must be a list of all classes. Got shape {labels.shape}.")
+    if any(map(is_missing, labels)):
+        raise ValueError("classes holds a missing value; drop those rows from X and y, and it from classes.")
+    try:
+        found = np.unique(labels)
+    except TypeError:
+        raise _mixed_types(labels, "classes") from None
+    if len(found) < 2:
+        raise ValueError(f"classes has {len(found)} class(es); AECFClassifier needs at least 2 classes.")
+    table = as_label_array(y)
+    if not _has_labels(table):
+        return Multiclass(found)
+    if table.shape[1] != len(labels) or len(found) != len(labels):
+        raise ValueError(
+            f"classes must name each of the {table.shape[1]} labels of y once, in the order of its columns. Got "
+            f"{len(labels)} with {len(found)} different names."
+        )
+    names = _label_names(y)
+    if names is not None and list(names) != labels.tolist():
+        raise ValueError(f"y has labels {quoted(names)}, but classes are {quoted(labels.tolist())}; give them alike.")
+    return Multilabel(labels if names is None else np.asarray(names, dtype=object))
+
+
 def read_labels(y):
     """y to measure predictions against.
 
@@ -504,9 +601,14 @@ def _shares_of(classes, prior):
     return prior.shape == classes.shape and bool(((prior >= 0) & (prior <= 1)).all())
 
 
+def magnitude(weights):
+    """The power of two above the largest weight, as exponent."""
+    return int(np.frexp(weights.max())[1])
+
+
 def near_one(weights):
     """Weights of which only ratios matter, the largest brought near 1, without rounding."""
-    return np.ldexp(weights, -np.frexp(weights.max())[1])
+    return np.ldexp(weights, -magnitude(weights))
 
 
 def _weights_by_name(weights, names, what):
@@ -533,9 +635,9 @@ def _one_column(table):
     return labels
 
 
-def _mixed_types(labels):
+def _mixed_types(labels, what="y"):
     kinds = sorted({type(label).__name__ for label in labels})
-    return ValueError(f"y mixes labels of different types ({', '.join(kinds)}); give all of them one type.")
+    return ValueError(f"{what} mixes labels of different types ({', '.join(kinds)}); give all of them one type.")
 
 
 def _refuse_missing(labels):

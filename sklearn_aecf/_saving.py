@@ -257,6 +257,8 @@ def head_of(spec, inputs, problem, temperature):
 def arrays_of(inputs, prior, temperature):
     """Their arrays."""
     arrays = {"active": np.asarray(inputs.active, dtype=np.int64), "prior": np.asarray(prior, dtype=np.float64)}
+    if inputs.seen is not None:
+        arrays["seen"] = inputs.seen
     for i, part in enumerate(inputs.parts):
         if part.statistics is not None:
             arrays |= {
@@ -264,6 +266,8 @@ def arrays_of(inputs, prior, temperature):
                 f"scale_{i}": part.statistics.scale,
                 f"gaps_{i}": np.asarray(part.statistics.gaps, dtype=np.int64),
             }
+            if part.statistics.total is not None:
+                arrays |= {f"total_{i}": part.statistics.total, f"variance_{i}": part.statistics.variance}
     return arrays if temperature is None else {**arrays, "absence": temperature.absence_}
 
 
@@ -298,7 +302,9 @@ def fitted_of(head, arrays):
         # The bounds that it is fitted within.
         bounded = abs(temperature.log_scale_) <= 3 and ((absence >= 0) & (absence <= 3)).all()
         _require(bounded and absence.shape == active.shape and absence.dtype == np.float64, "temperature")
-    return spec, NetworkInputs(active, parts), problem, prior, temperature
+    seen = arrays.get("seen")
+    _require(seen is None or (seen.dtype == bool and seen.shape == active.shape and seen.any()), "seen modalities")
+    return spec, NetworkInputs(active, parts, seen), problem, prior, temperature
 
 
 def _part(i, part, arrays):
@@ -309,7 +315,11 @@ def _part(i, part, arrays):
         fitting = fitting and np.isfinite(mean).all() and (scale > 0).all()
         inside = gaps.ndim == 1 and gaps.dtype == np.int64 and ((gaps >= 0) & (gaps < len(mean))).all()
         _require(fitting and np.isfinite(scale).all() and inside, f"statistics {i}")
-        statistics = ModalityStatistics(mean, scale, gaps)
+        counted = [arrays.get(f"total_{i}"), arrays.get(f"variance_{i}")]
+        known = [array for array in counted if array is not None]
+        sound = all(array.shape == mean.shape and np.isfinite(array).all() and (array >= 0).all() for array in known)
+        _require(len(known) in (0, 2) and sound, f"statistics {i}")
+        statistics = ModalityStatistics(mean, scale, gaps, *counted)
     if "standardize" in part:
         _require(statistics is not None and isinstance(part["standardize"], bool), f"input {i}")
         return TableInput(statistics, part["standardize"])
@@ -424,6 +434,8 @@ class SavingMixin:
         own = self.net_.module is not AECFNetwork
         network |= {"type": type(module).__name__, "own": own, "widths": _encoder_widths(self.net_.module__encoders)}
         fitted = {"n_features_in_": self.n_features_in_, "best_epoch_": self.best_epoch_}
+        if hasattr(self, "_weight_exponent"):
+            fitted["weight_exponent"] = self._weight_exponent
         if hasattr(self, "feature_names_in_"):
             fitted["feature_names_in_"] = self.feature_names_in_.tolist()
         if hasattr(self, "_metadata_request"):
@@ -441,6 +453,7 @@ class SavingMixin:
             },
             {
                 **arrays_of(self._inputs, self.class_prior_, self.temperature_),
+                **({"prior_weight": self._prior_weight} if hasattr(self, "_prior_weight") else {}),
                 **{f"history.{name}": column for name, column in numeric.items()},
                 **{f"network.{name}": tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()},
             },
@@ -545,6 +558,13 @@ class SavingMixin:
         self.n_features_in_, self.best_epoch_ = int(fitted["n_features_in_"]), int(fitted["best_epoch_"])
         _require(self._spec.raw or self.n_features_in_ == sum(self._spec.widths), "numbers of features")
         _require(1 <= self.best_epoch_ <= self.n_iter_, "epochs")
+        if "weight_exponent" in fitted:
+            # What `partial_fit` goes on from.
+            self._weight_exponent, self._prior_weight = int(fitted["weight_exponent"]), arrays["prior_weight"]
+            added = self._prior_weight
+            _require(
+                added.shape == self.class_prior_.shape and np.isfinite(added).all() and (added >= 0).all(), "prior"
+            )
         if "feature_names_in_" in fitted:
             _require(fitted["feature_names_in_"] == _all_labels(self._spec), "names of features")
             self.feature_names_in_ = np.asarray(fitted["feature_names_in_"], dtype=object)

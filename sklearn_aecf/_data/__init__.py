@@ -7,6 +7,7 @@ from sklearn_aecf._data._forms import form_of
 from sklearn_aecf._data._groups import is_flat, match_columns, refuse_twins
 from sklearn_aecf._data._spec import InputSpec
 from sklearn_aecf._data._split import Modalities, in_fitted_order, split_modalities
+from sklearn_aecf._data._stored import StoredRows
 from sklearn_aecf._data._values import (
     CHUNK_ROWS,
     as_array,
@@ -28,6 +29,7 @@ __all__ = [
     "InputSpec",
     "Modalities",
     "MultimodalData",
+    "StoredRows",
     "as_array",
     "as_numbers",
     "checked_name",

@@ -27,8 +27,9 @@ class MultimodalData(Mapping):
 
     A plain dict of arrays counts its keys as rows in scikit-learn, and so cannot be split, searched over or
     cross-validated. This container can: its length is the number of rows, and indexing it by rows slices every
-    modality. It never changes or copies the arrays that it is given; each keeps its own dtype, and memory-mapped
-    arrays stay on disk until rows are taken.
+    modality. It never changes or copies the arrays that it is given; each keeps its own dtype, and what lies on disk
+    stays there until rows are taken: memory-mapped arrays, datasets of h5py, arrays of zarr, and any other object of
+    numbers that has ``shape``, ``dtype`` and ``object[start:stop]`` for rows.
 
     Parameters
     ----------
@@ -540,7 +541,7 @@ def _nan_dtype(array):
 def _with_nan(array):
     """The values, NaN in masked rows."""
     if not isinstance(array, np.ma.MaskedArray):
-        return array
+        return np.asarray(array)
     if array.dtype.kind not in "biufc":
         values = array.data.astype(object)
         values[array.mask] = None

@@ -156,13 +156,13 @@ class MappingForm(_Form):
 
     def values(self, name):
         """What stands in a modality, as an array; numbers with None among them as numbers."""
-        return _as_numbers(self.container[name])
+        return _as_numbers(np.asanyarray(self.container[name]))
 
     def replaced(self, changes):
         """X with other numbers in some rows: `changes` has rows and values by name of the modality."""
         arrays = dict(self.container)
         for name, (rows, values) in changes.items():
-            array = arrays[name]
+            array = np.asanyarray(arrays[name])
             # Bytes and codes stay what they are, where they are no table: their encoder knows nothing else.
             kept = array.dtype.kind in "biu" and array.ndim != 2
             if not kept:
@@ -481,6 +481,7 @@ def _have_two_levels(labels):
 
 def _blanked(array, rows, name):
     """A copy without the given rows: NaN in tables of numbers, masked in other numbers, None in anything else."""
+    array = np.asanyarray(array)
     if array.dtype.kind not in "biuf":
         blanked = np.array(array, dtype=object)
         blanked[rows] = None

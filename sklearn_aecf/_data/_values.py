@@ -5,6 +5,8 @@ import difflib
 import numpy as np
 from scipy import sparse
 
+from sklearn_aecf._data._stored import StoredRows, is_stored
+
 # Rows looked at together: the chunk stays in cache, so a pass over the data costs one read of it.
 CHUNK_ROWS = 2048
 
@@ -93,13 +95,13 @@ def as_array(value, name):
 
     Parameters
     ----------
-    value : array-like, DataFrame, Series or tensor
+    value : array-like, DataFrame, Series, tensor, or what stores rows elsewhere
     name : str
         Name of the modality, for messages.
 
     Returns
     -------
-    ndarray with at least one dimension
+    ndarray with at least one dimension, or StoredRows
     """
     if sparse.issparse(value):
         raise TypeError(
@@ -110,6 +112,10 @@ def as_array(value, name):
         return frame_to_array(value)
     if hasattr(value, "detach"):
         return tensor_to_array(value, f"Modality {name!r}")
+    if isinstance(value, StoredRows):
+        return value
+    if is_stored(value):
+        return StoredRows(value, name)
     if isinstance(value, np.ma.MaskedArray):
         keep = value.dtype.kind != "f" and is_row_masked(value)
         array = value if keep else unmasked(value, f"Modality {name!r}")
@@ -181,6 +187,11 @@ def row_masked(array, present, name):
     MaskedArray
         Its mask is a view of one flag a row.
     """
+    if isinstance(array, StoredRows):
+        raise TypeError(
+            f"present[{name!r}] cannot be given for a modality whose rows stay where they are stored; store NaN in the "
+            "rows that are missing, or load it with numpy.asarray."
+        )
     present = np.asarray(present)
     if present.dtype != bool or present.shape != (len(array),):
         raise ValueError(

@@ -196,7 +196,11 @@ WRONG = [
     (_cast("absence", np.float32), "temperature"),
     (_cast("mean_0", np.float32), "statistics 0"),
     (_cast("gaps_1", np.int32), "statistics 1"),
-    (lambda head, tensors: tensors.update(mean_0=np.zeros(4), scale_0=np.ones(4)), "statistics of 'a'"),
+    (lambda head, tensors: tensors.update(mean_0=np.zeros(4), scale_0=np.ones(4)), "statistics 0"),
+    (
+        lambda head, tensors: tensors.update(dict.fromkeys(["mean_0", "scale_0", "total_0", "variance_0"], np.ones(4))),
+        "statistics of 'a'",
+    ),
     (_cast("network.heads.weight", np.float64), "dtypes of the network"),
     (_cast(FLOOR, np.float64), "reliability"),
     (lambda head, tensors: tensors.update({FLOOR: np.zeros_like(tensors[FLOOR])}), "reliability"),
