@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_aecf._data import (
     as_array,
+    as_dense,
     as_numbers,
     did_you_mean,
     flags_of,
@@ -429,7 +430,8 @@ class AECFClassifier(
         groups : array-like of shape (n_rows,), default=None
             Whom each row comes from, e.g. the hospital or the user. Whole groups are then held out, so that training
             stops, and confidence is calibrated, on rows of others, as `predict` will get. scikit-learn's searches pass
-            it on where metadata routing is enabled and asked for: ``clf.set_fit_request(groups=True)``.
+            it on where metadata routing is enabled and asked for: ``clf.set_fit_request(groups=True)``. Beside a
+            `validation_set` nothing is drawn; a mask that tears groups apart is told.
         validation_set : mask of shape (n_rows,) or tuple (X, y), default=None
             The rows to hold out instead of a random share: True in a mask over the rows of `X` (which scikit-learn's
             tools can slice), or other data in the same form, e.g. of other users.
@@ -687,6 +689,7 @@ class AECFClassifier(
         """X as scikit-learn's own checks leave it, which know numbers only."""
         if is_frame(X):
             refuse_twins(frame_columns(X), "X")
+            X = as_dense(X)
         elif isinstance(X, list | tuple):
             X = as_array(X, "X")
         if holds_more_than_numbers(X):

@@ -5,7 +5,7 @@ back into labels. A further kind of target is a further class here, and its term
 """
 
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Number, Real
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from sklearn_aecf._data import (
     refuse_twins,
     select_columns,
     tensor_to_array,
+    warn_caller,
 )
 from sklearn_aecf.losses import (
     mean_multiclass_logits,
@@ -158,6 +159,15 @@ class Multiclass:
             raise ValueError(
                 f"The rows to train on have one class only ({self.classes.tolist()[targets.encoded[0]]!r}); "
                 "AECFClassifier needs at least 2 classes."
+            )
+
+    def warn_never_seen(self, targets):
+        """Say which classes no row to train on has, of which nothing can be learnt."""
+        never = np.setdiff1d(np.arange(len(self.classes)), targets.encoded)
+        if len(never):
+            warn_caller(
+                f"No row to train on has class {', '.join(map(repr, self.classes[never].tolist()))}, so that it is "
+                "not learnt; its rows are held out, have weight 0 or nothing observed."
             )
 
     def strata(self, targets):
@@ -314,6 +324,9 @@ class Multilabel:
 
     def refuse_constant(self, targets):
         """Nothing: a label of one value is learnt as such."""
+
+    def warn_never_seen(self, targets):
+        """Nothing: see `refuse_constant`."""
 
     def strata(self, targets):
         """None: there are as many combinations of labels as rows."""
@@ -632,6 +645,13 @@ def _one_column(table):
         raise ValueError(f"y must have one label per row. Got {table.item()!r}.")
     labels = column_or_1d(table, warn=True)
     _refuse_missing(labels)
+    objects = labels if labels.dtype.kind == "O" else ()
+    odd = [label for label in objects if not isinstance(label, str | Number | np.bool_)]
+    if odd:
+        raise ValueError(
+            f"y holds {type(odd[0]).__name__} ({odd[0]!r}); make its classes text or integers, e.g. with "
+            "pandas.Series(y).astype(str)."
+        )
     return labels
 
 
@@ -643,8 +663,10 @@ def _mixed_types(labels, what="y"):
 def _refuse_missing(labels):
     if labels.dtype.kind == "f":
         missing = np.isnan(labels)
+    elif labels.dtype.kind in "mM":
+        missing = np.isnat(labels)
     elif labels.dtype.kind == "O":
-        missing = np.array([label is None or label != label or str(label) == "<NA>" for label in labels], dtype=bool)
+        missing = np.fromiter(map(is_missing, labels), dtype=bool, count=len(labels))
     else:
         return
     if missing.any():
@@ -657,6 +679,9 @@ def _refuse_missing(labels):
 
 
 def _labels_of(table):
+    if table.dtype.kind == "O":
+        # Of pandas NA, too, which is no number.
+        table = np.where([[is_missing(label) for label in row] for row in table], np.nan, table)
     try:
         values = table.astype(np.float64)
     except (TypeError, ValueError):

@@ -182,14 +182,18 @@ def hold_out(labelled, validation_set, fraction, groups, seed, problem):
     training : LabelledRows
     validation : LabelledRows or None
     """
+    groups = None if groups is None else _checked_groups(groups, labelled)
     if isinstance(validation_set, LabelledRows):
+        problem.warn_never_seen(labelled.chosen_targets)
         return labelled, validation_set
     if validation_set is not None:
         chosen = _masked_rows(labelled, validation_set)
+        if groups is not None:
+            _warn_torn(groups, labelled.rows, chosen)
     elif fraction is None:
+        problem.warn_never_seen(labelled.chosen_targets)
         return labelled, None
     else:
-        groups = None if groups is None else _checked_groups(groups, labelled)
         if hasattr(fraction, "split"):
             kept, chosen = _last_split(labelled, fraction, groups, seed, problem)
             labelled = replace(labelled, rows=np.union1d(kept, chosen))
@@ -201,6 +205,7 @@ def hold_out(labelled, validation_set, fraction, groups, seed, problem):
     if len(training) == 0:
         raise ValueError("validation_set leaves no row to train on; set it False for the rows to train on.")
     problem.refuse_constant(training.chosen_targets)
+    problem.warn_never_seen(training.chosen_targets)
     return training, replace(labelled, rows=chosen)
 
 
@@ -296,6 +301,16 @@ def _checked_groups(groups, labelled):
     except TypeError:
         kinds = sorted({type(group).__name__ for group in groups})
         raise ValueError(f"groups mixes different types ({', '.join(kinds)}); give all of them one type.") from None
+
+
+def _warn_torn(groups, rows, chosen):
+    """Say that a mask holds out some rows of a group, and trains on others."""
+    torn = np.intersect1d(groups[chosen], groups[np.setdiff1d(rows, chosen)])
+    if len(torn):
+        warn_caller(
+            f"validation_set holds out a part of {len(torn)} of {len(np.unique(groups))} groups, and training learns "
+            "from the rest of them; leave it out to hold out whole groups."
+        )
 
 
 def _last_split(labelled, splitter, groups, seed, problem):

@@ -181,7 +181,7 @@ def packed(value):
     """A value as JSON takes it."""
     if value is None or isinstance(value, bool | str):
         return value
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and not isinstance(value, np.longdouble):
         return packed(value.item())
     if isinstance(value, int):
         return value
@@ -197,13 +197,18 @@ def packed(value):
         return {"~slice": [packed(bound) for bound in (value.start, value.stop, value.step)]}
     if isinstance(value, Mapping):
         return {"~dict": [[packed(key), packed(item)] for key, item in value.items()]}
-    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "biufUO":
+    if isinstance(value, np.ndarray) and value.ndim == 1 and _has_words(value.dtype):
         return {"~array": [value.dtype.kind if value.dtype.kind == "U" else value.dtype.str, packed(value.tolist())]}
     if type(value).__name__ in _RECORDS:
         return {"~record": [type(value).__name__, {f.name: packed(getattr(value, f.name)) for f in fields(value)}]}
     if type(value) in _STRATEGIES.values():
         return {"~strategy": [type(value).__name__, packed(value.get_params())]}
     raise CannotSaveError(f"Values of type {type(value).__name__} cannot be saved.")
+
+
+def _has_words(dtype):
+    """Whether an array of that dtype can be read again: of longdouble not everywhere."""
+    return dtype.kind in "UO" or (dtype.kind in "biuf" and dtype.itemsize <= 8)
 
 
 def unpacked(value):

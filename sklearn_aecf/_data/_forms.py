@@ -277,7 +277,7 @@ class ArrayForm(_ColumnsForm):
         return MultimodalData.from_array(self.X, self.modalities)
 
     def _resolved(self):
-        array = np.asarray(self.X)
+        array = np.asarray(as_array(self.X, "X") if sparse.issparse(self.X) else self.X)
         if array.ndim != 2:
             raise ValueError(f"X must be a 2-D array to have columns. Got {array.ndim}-D of shape {array.shape}.")
         return resolve_positions(self.modalities, array.shape[1])

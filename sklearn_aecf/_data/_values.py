@@ -29,6 +29,13 @@ def select_columns(frame, columns):
     return frame[list(columns)] if hasattr(frame, "iloc") else frame.select(list(columns))
 
 
+def as_dense(frame):
+    """A DataFrame, whose sparse columns of pandas are as others are."""
+    dtypes = getattr(frame, "dtypes", ())
+    dense = {i: dtype.subtype for i, dtype in enumerate(dtypes) if type(dtype).__name__ == "SparseDtype"}
+    return frame.astype({frame.columns[i]: dtype for i, dtype in dense.items()}) if dense else frame
+
+
 def frame_to_array(frame):
     """Values of a DataFrame as 2-D array; numeric where every column is, with NA as NaN, else object."""
     if hasattr(frame, "iloc"):
