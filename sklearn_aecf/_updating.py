@@ -168,6 +168,8 @@ class UpdatingMixin:
         schedule = self._schedule(len(labelled))._replace(max_epochs=1)
         with seeded(seed, device):
             self._train_net(labelled, None, None, schedule, device, None if first else self.net_, interrupts)
+        if interrupts.came:
+            raise KeyboardInterrupt  # a loop over parts is to end, and this one is not learnt from
         self._record_history()
 
     def _update_prior(self, labelled):
