@@ -62,9 +62,9 @@ class UpdatingMixin:
 
         Notes
         -----
-        There is no temperature until `calibrate` is called, or that of `fit`, or of the last `calibrate`, which fits
-        the weights less and less. There is no reliability until then either: what `fit` or `calibrate` learnt of a
-        sensor is dropped, because what was unusual may have become usual, and every value is believed.
+        The temperature is that of `fit` or of the last `calibrate`, and None before; it fits the weights less and less
+        as they move on. What `fit` or `calibrate` learnt of reliability is dropped, because what was unusual may have
+        become usual: every value is believed until `calibrate` is called again.
 
         Categories of columns of text are those of the first call. With ``add_gap_indicator=True`` every feature gets an
         indicator. ``class_weight="balanced"`` needs counts that nobody has yet, so it is only possible after `fit`,
@@ -89,13 +89,8 @@ class UpdatingMixin:
         self._check_scale(data.names)
         if first:
             self._start(data.spec, declared_problem(y, classes))
-        elif classes is not None and not np.array_equal(
-            self.classes_, np.sort(classes) if self._problem.label_order is not None else classes
-        ):
-            raise ValueError(
-                f"`classes={np.asarray(classes).tolist()}` is not the same as on last call to partial_fit, was: "
-                f"{self.classes_.tolist()}; give the same, or leave it out."
-            )
+        elif classes is not None:
+            self._refuse_other_classes(np.asarray(classes).tolist())
         targets = self._problem.encode(as_label_array(y, self.classes_))
         refuse_other_length(data, targets)
         weight = checked_weights(sample_weight, len(data))
@@ -127,6 +122,15 @@ class UpdatingMixin:
         self._adopt(spec, problem)
         self.class_prior_, self._prior_weight = problem.flat_prior, np.zeros(problem.n_outputs)
         self.temperature_ = None
+
+    def _refuse_other_classes(self, given):
+        known = self.classes_.tolist()
+        # The order matters where classes are labels, each with its column.
+        if given != known and (self._problem.label_order is None or set(map(repr, given)) != set(map(repr, known))):
+            raise ValueError(
+                f"`classes={given}` is not the same as on last call to partial_fit, was: {known}; give the same, or "
+                "leave it out."
+            )
 
     def _begin_with(self, labelled):
         """Statistics of the first rows."""
@@ -168,6 +172,8 @@ class UpdatingMixin:
         schedule = self._schedule(len(labelled))._replace(max_epochs=1)
         with seeded(seed, device):
             self._train_net(labelled, None, None, schedule, device, None if first else self.net_, interrupts)
+        if interrupts.came:
+            raise KeyboardInterrupt  # a loop over parts is to end, and this one is not learnt from
         self._record_history()
 
     def _update_prior(self, labelled):
@@ -191,8 +197,9 @@ class UpdatingMixin:
         Parameters
         ----------
         X : as in `fit`
-            Rows that were not trained on: on others the model would look better than it is. Temperatures take few;
-            reliability takes 300 known rows of a modality, and one with fewer is believed.
+            Rows that were not trained on: on others the model would look better than it is. Temperatures take few.
+            Reliability takes 300 known rows of a modality, and one with fewer is believed; where all have fewer, it
+            stays as it is.
         y : array-like of shape (n_rows,) or (n_rows, n_labels)
             As in `fit`; not every class need be there.
         sample_weight : array-like of shape (n_rows,), default=None
@@ -222,7 +229,7 @@ class UpdatingMixin:
             # What is learnt anew must not be heard meanwhile.
             network = deepcopy(self.net_.module_)
             network.reliability = None
-            model = replace(self._model, network=network, temperature=None)
+            model, reliability = replace(self._model, network=network, temperature=None), None
             if self.temperature is not None:
                 with seeded(seed, device):
                     views = validation_views(held_out, self._inputs)
@@ -233,7 +240,7 @@ class UpdatingMixin:
                 with seeded(seed, device), suited_threads(self.net_.batch_size * self._work_per_row(self.net_)):
                     reliability = fit_reliability(model, held_out, None, corruption, self.corruption_rate)
         self.temperature_ = model.temperature
-        if tells:
+        if reliability is not None:
             self.net_.module_.reliability = reliability
         return self
 

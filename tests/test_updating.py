@@ -390,6 +390,16 @@ def test_calibrate_makes_the_loss_smaller_and_learns_whom_to_believe(rows):
     assert np.median(rho) < 0.5 < np.median(clf.modality_reliability(X)[X.present[:, 0], 0])
 
 
+def test_few_rows_change_the_temperature_alone(rows):
+    X, y = rows
+    clf = fast_classifier(max_epochs=8).fit(X[:900], y[:900])
+    rho, log_scale = clf.modality_reliability(X), clf.temperature_.log_scale_
+    clf.calibrate(X[900:1000], y[900:1000])
+    assert clf.temperature_.log_scale_ != log_scale
+    assert_array_equal(clf.modality_reliability(X), rho)
+    assert (rho[X.present] < 1).any()
+
+
 def test_calibrate_is_repeatable_and_leaves_torch_alone(rows):
     X, y = rows
     clf = in_parts(fast_classifier(), X, y)

@@ -40,8 +40,8 @@ X = MultimodalData(values)
 # %%
 # Two models
 # ----------
-# Both start from one `fit`. One stays as it is. The other learns from each day's rows, three passes over them, as soon
-# as they have been predicted.
+# Both start from one ``fit``. One stays as it is. The other learns from each day's rows, three passes over them, as
+# soon as they have been predicted.
 frozen = AECFClassifier(max_epochs=20, random_state=0).fit(X[:known], y[:known])
 updated = deepcopy(frozen)
 models = {"as fitted": frozen, "goes on learning": updated}
@@ -77,12 +77,12 @@ plt.show()
 
 # %%
 # The model as fitted notices that ``kar`` is not what it was. It listens less to it, and lives on what the other sensor
-# knows. The one that goes on learning dips, and then makes use of the sensor as it is now. `fit` had taught it whom to
-# believe; its first update dropped that, because what was unusual may have become usual.
+# knows. The one that goes on learning dips, and then makes use of the sensor as it is now. ``fit`` had taught it whom
+# to believe; its first update dropped that, because what was unusual may have become usual.
 #
 # Confidence afterwards
 # ---------------------
-# The temperature is still that of `fit`, while the weights have moved. `calibrate` fits it anew, on rows that nobody
+# The temperature is still that of ``fit``, while the weights have moved. `calibrate` fits it anew, on rows that nobody
 # learnt from. Here the old one has stayed good, and the loss hardly changes: nobody could have known without looking.
 left = np.flatnonzero(day == n_days)[0] + np.arange(300)
 to_calibrate, to_measure = left[:150], left[150:]

@@ -171,3 +171,17 @@ def test_at_any_moment_it_is_told_or_harmless(data, n_interrupts):
     outcomes = [fit_with_an_interrupt(clf, X, y, draw.uniform(0, 0.15)) for _ in range(n_interrupts)]
     assert "told" in outcomes
     print({outcome: outcomes.count(outcome) for outcome in set(outcomes)})
+
+
+@pytest.mark.parametrize("point", ["epoch", "training"])
+def test_an_interrupted_part_is_not_learnt_from(data, point):
+    X, y = data
+    clf = fast_classifier().partial_fit(X, y, [0, 1, 2])
+    expected, prior = clf.predict_proba(X), clf.class_prior_
+    clf.set_params(callbacks=[Interrupting(point, 2)])
+    with pytest.raises(KeyboardInterrupt):
+        clf.partial_fit(X[:50], y[:50])
+    assert clf.n_iter_ == 1 and clf.class_prior_ is prior
+    assert_array_equal(clf.predict_proba(X), expected)
+    clf.set_params(callbacks=None).partial_fit(X[:50], y[:50])
+    assert clf.n_iter_ == 2
