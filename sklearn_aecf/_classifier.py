@@ -28,8 +28,9 @@ from sklearn_aecf._data import (
 )
 from sklearn_aecf._export import ExportMixin
 from sklearn_aecf._inputs import NetworkInputs
+from sklearn_aecf._labels import as_label_array
 from sklearn_aecf._model import Model
-from sklearn_aecf._problem import as_label_array, magnitude, near_one, read_targets
+from sklearn_aecf._problem import magnitude, near_one, read_targets
 from sklearn_aecf._rows import (
     LabelledRows,
     checked_weights,

@@ -5,26 +5,21 @@ back into labels. A further kind of target is a further class here, and its term
 """
 
 from dataclasses import dataclass
-from numbers import Number, Real
+from numbers import Real
 
 import numpy as np
 import torch
 from scipy.special import expit, log_softmax
 from sklearn.metrics import accuracy_score
-from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_aecf._data import (
     did_you_mean,
-    frame_columns,
-    is_frame,
     is_missing,
     quoted,
-    refuse_twins,
-    select_columns,
-    tensor_to_array,
     warn_caller,
 )
+from sklearn_aecf._labels import as_label_array, has_labels, label_names, labels_of, mixed_types, one_column
 from sklearn_aecf.losses import (
     mean_multiclass_logits,
     mean_multilabel_logits,
@@ -126,12 +121,12 @@ class Multiclass:
     @classmethod
     def of(cls, table):
         """The problem that a target of one column poses, and the target encoded."""
-        labels = _one_column(table)
+        labels = one_column(table)
         try:
             check_classification_targets(labels)
             found, indices = np.unique(labels, return_inverse=True)
         except TypeError:
-            raise _mixed_types(labels) from None
+            raise mixed_types(labels) from None
         if len(found) == 0:
             raise ValueError("y is empty; give one label per row of X.")
         if len(found) < 2:
@@ -140,13 +135,13 @@ class Multiclass:
 
     def encode(self, table):
         """Targets of further rows; a class that is new is an error."""
-        if _has_labels(table):
+        if has_labels(table):
             raise ValueError("y has one column per label, but it had one class per row before; give it the same form.")
-        labels = _one_column(table)
+        labels = one_column(table)
         try:
             unknown = np.setdiff1d(labels, self.classes)
         except TypeError:
-            raise _mixed_types(labels) from None
+            raise mixed_types(labels) from None
         if unknown.size:
             raise ValueError(
                 f"y has class {unknown.tolist()[0]!r}, which was not among the classes before: {self.classes.tolist()}."
@@ -306,7 +301,7 @@ class Multilabel:
     @classmethod
     def of(cls, table, names=None):
         """The problem that a target of several columns poses, and the target encoded."""
-        targets = _labels_of(table)
+        targets = Targets(*labels_of(table))
         classes = np.arange(targets.encoded.shape[1]) if names is None else np.asarray(names, dtype=object)
         empty = ~targets.reported.any(axis=0)
         if empty.any():
@@ -315,9 +310,9 @@ class Multilabel:
 
     def encode(self, table):
         """Targets of further rows."""
-        if not _has_labels(table):
+        if not has_labels(table):
             raise ValueError("y has one class per row, but it had one column per label before; give it the same form.")
-        targets = _labels_of(table)
+        targets = Targets(*labels_of(table))
         if targets.encoded.shape[1] != len(self.classes):
             raise ValueError(f"y has {targets.encoded.shape[1]} labels, but there were {len(self.classes)} before.")
         return targets
@@ -478,7 +473,7 @@ def read_targets(y):
         If y has NaN (single label), other values than 0, 1, -1 and NaN (multilabel), or one class only.
     """
     table = as_label_array(y)
-    return Multilabel.of(table, _label_names(y)) if _has_labels(table) else Multiclass.of(table)
+    return Multilabel.of(table, label_names(y)) if has_labels(table) else Multiclass.of(table)
 
 
 def declared_problem(y, classes):
@@ -509,18 +504,18 @@ def declared_problem(y, classes):
     try:
         found = np.unique(labels)
     except TypeError:
-        raise _mixed_types(labels, "classes") from None
+        raise mixed_types(labels, "classes") from None
     if len(found) < 2:
         raise ValueError(f"classes has {len(found)} class(es); AECFClassifier needs at least 2 classes.")
     table = as_label_array(y)
-    if not _has_labels(table):
+    if not has_labels(table):
         return Multiclass(found)
     if table.shape[1] != len(labels) or len(found) != len(labels):
         raise ValueError(
             f"classes must name each of the {table.shape[1]} labels of y once, in the order of its columns. Got "
             f"{len(labels)} with {len(found)} different names."
         )
-    names = _label_names(y)
+    names = label_names(y)
     if names is not None and list(names) != labels.tolist():
         raise ValueError(f"y has labels {quoted(names)}, but classes are {quoted(labels.tolist())}; give them alike.")
     return Multilabel(labels if names is None else np.asarray(names, dtype=object))
@@ -539,71 +534,20 @@ def read_labels(y):
     """
     table = as_label_array(y)
     table = table.ravel() if table.ndim == 2 and table.shape[1] == 1 else table
-    if _has_labels(table):
-        targets = _labels_of(table)
+    if has_labels(table):
+        targets = Targets(*labels_of(table))
         return np.where(targets.reported, targets.encoded, np.nan)
-    labels = _one_column(table)
+    labels = one_column(table)
     try:
         np.unique(labels)
     except TypeError:
-        raise _mixed_types(labels) from None
+        raise mixed_types(labels) from None
     return labels
 
 
 def problem_of(y, classes):
     """The problem of a target and of an estimator's classes, for measuring predictions that anybody made."""
     return Multilabel(np.arange(np.shape(y)[1])) if np.ndim(y) == 2 else Multiclass(np.asarray(classes))
-
-
-def as_label_array(y, classes=None):
-    """y of any library as an array.
-
-    Parameters
-    ----------
-    y : array-like, DataFrame, tensor or sparse matrix
-    classes : ndarray, default=None
-        Names of labels at fit: the order of the columns of a DataFrame.
-    """
-    if y is None:
-        raise ValueError(
-            "AECFClassifier requires y to be passed, but the target y is None; give one label per row of X."
-        )
-    if hasattr(y, "detach"):
-        y = tensor_to_array(y, "y")
-    if hasattr(y, "toarray"):
-        return y.toarray()
-    names = _label_names(y)
-    if names is not None and classes is not None and classes.dtype.kind == "O" and list(names) != classes.tolist():
-        if sorted(names) != sorted(classes.tolist()):
-            raise ValueError(f"y has labels {quoted(names)}, but there were {quoted(classes.tolist())} before.")
-        y = select_columns(y, classes.tolist())
-    if hasattr(y, "to_numpy"):
-        y = y.to_numpy()
-    try:
-        table = np.asarray(y)
-    except ValueError:
-        raise ValueError(
-            "y has rows of different lengths; give one label per row, or encode lists of labels with "
-            "MultiLabelBinarizer."
-        ) from None
-    if table.dtype.kind == "V":
-        raise ValueError("y holds records; give one label per row, or 0 and 1 per label.")
-    if table.dtype.kind == "S" or (table.dtype.kind == "O" and any(isinstance(label, bytes) for label in table.flat)):
-        raise ValueError("y holds bytes; make them text, e.g. numpy.char.decode(y).")
-    return table
-
-
-def _label_names(y):
-    """Names of the columns of a DataFrame of labels, or None."""
-    if not is_frame(y) or len(frame_columns(y)) < 2:
-        return None
-    names = frame_columns(y)
-    refuse_twins(names, "y")
-    if all(isinstance(name, str) for name in names):
-        return names
-    if names != list(range(len(names))):
-        raise ValueError(f"y has columns named {quoted(names)}; name labels by text, or give an array without names.")
-    return None
 
 
 # By the name in a file.
@@ -634,67 +578,3 @@ def _weights_by_name(weights, names, what):
         if not isinstance(weight, Real) or not 0 <= weight < np.inf:
             raise ValueError(f"class_weight[{name!r}] must be a number from 0 on. Got {weight!r}.")
     return weights or {}
-
-
-def _has_labels(table):
-    return table.ndim == 2 and table.shape[1] > 1
-
-
-def _one_column(table):
-    if table.ndim == 0:
-        raise ValueError(f"y must have one label per row. Got {table.item()!r}.")
-    labels = column_or_1d(table, warn=True)
-    _refuse_missing(labels)
-    objects = labels if labels.dtype.kind == "O" else ()
-    odd = [label for label in objects if not isinstance(label, str | Number | np.bool_)]
-    if odd:
-        raise ValueError(
-            f"y holds {type(odd[0]).__name__} ({odd[0]!r}); make its classes text or integers, e.g. with "
-            "pandas.Series(y).astype(str)."
-        )
-    return labels
-
-
-def _mixed_types(labels, what="y"):
-    kinds = sorted({type(label).__name__ for label in labels})
-    return ValueError(f"{what} mixes labels of different types ({', '.join(kinds)}); give all of them one type.")
-
-
-def _refuse_missing(labels):
-    if labels.dtype.kind == "f":
-        missing = np.isnan(labels)
-    elif labels.dtype.kind in "mM":
-        missing = np.isnat(labels)
-    elif labels.dtype.kind == "O":
-        missing = np.fromiter(map(is_missing, labels), dtype=bool, count=len(labels))
-    else:
-        return
-    if missing.any():
-        raise ValueError(
-            f"Input y contains NaN: {missing.sum()} of {len(labels)} labels are missing (first in row "
-            f"{np.flatnonzero(missing)[0]}); drop those rows from X and y."
-        )
-    if labels.dtype.kind == "f" and np.isinf(labels).any():
-        raise ValueError("Input y contains infinity; give every row one of a few classes.")
-
-
-def _labels_of(table):
-    if table.dtype.kind == "O":
-        # Of pandas NA, too, which is no number.
-        table = np.where([[is_missing(label) for label in row] for row in table], np.nan, table)
-    try:
-        values = table.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(
-            "A target of several columns must hold 0 and 1 per label, with NaN or -1 where a label was not reported. "
-            f"Got dtype {table.dtype}; encode lists of labels with MultiLabelBinarizer."
-        ) from None
-    reported = (values == 0) | (values == 1)
-    strange = ~(reported | np.isnan(values) | (values == -1))
-    if strange.any():
-        raise ValueError(
-            "A target of several columns must hold 0 and 1 per label, with NaN or -1 where a label was not reported. "
-            f"Got {values[strange][0]:g}; for several outputs of more classes wrap the classifier in "
-            "MultiOutputClassifier."
-        )
-    return Targets(np.where(reported, values, 0).astype(np.float32), reported)

@@ -9,7 +9,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_aecf._data import quoted
-from sklearn_aecf._problem import as_label_array, declared_problem, magnitude
+from sklearn_aecf._labels import as_label_array
+from sklearn_aecf._problem import declared_problem, magnitude
 from sklearn_aecf._rows import (
     MAX_WEIGHT,
     LabelledRows,

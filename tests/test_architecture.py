@@ -14,6 +14,7 @@ PACKAGE = Path(sklearn_aecf.__file__).parent
 ROOMS = [
     "_files",
     "_data",
+    "_labels",
     "losses",
     "_problem",
     "_rows",
@@ -23,6 +24,7 @@ ROOMS = [
     "calibration",
     "_model",
     "_training",
+    "_saved_file",
     "_saving",
     "_export",
     "_sklearn_support",
@@ -37,6 +39,7 @@ ROOMS = [
 WITHOUT_TORCH = [
     "_files",
     "_data",
+    "_labels",
     "_rows",
     "calibration",
     "metrics",

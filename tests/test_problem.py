@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax
 from sklearn.utils.class_weight import compute_sample_weight
 
-from sklearn_aecf._problem import Multiclass, Multilabel, as_label_array, problem_of, read_targets
+from sklearn_aecf._labels import as_label_array
+from sklearn_aecf._problem import Multiclass, Multilabel, problem_of, read_targets
 
 
 def weights_of(y, class_weight, sample_weight=None):

@@ -20,7 +20,7 @@ from skorch.callbacks import EpochScoring
 from torch import nn
 
 from sklearn_aecf import AECFClassifier
-from sklearn_aecf._saving import packed, unpacked
+from sklearn_aecf._saved_file import packed, unpacked
 from sklearn_aecf.datasets import load_heart_disease, make_multimodal_classification
 from sklearn_aecf.masking import EntropyMasking, Masking, RandomCorruption
 from sklearn_aecf.nn import AECFNetwork
