@@ -198,6 +198,15 @@ def test_output_and_metadata_requests_are_in_the_file(data, path):
     assert isinstance(loaded.transform(X), np.ndarray) and not hasattr(loaded, "_metadata_request")
 
 
+def test_classes_that_no_file_has_words_for_are_refused_at_once(data, path):
+    X, y = data
+    for classes in (y.astype(np.longdouble), y.astype("datetime64[D]")):
+        clf = fast_classifier(max_epochs=1).fit(X, classes)
+        if clf.classes_.dtype.itemsize > 8 or clf.classes_.dtype.kind == "M":
+            with pytest.raises(TypeError, match=r"^Values of type ndarray cannot be saved\.$"):
+                clf.save(path)
+
+
 def test_files_and_pickles_hold_no_training_rows_and_no_optimizer(reliable, path):
     clf, X = reliable
     clf.save(path)

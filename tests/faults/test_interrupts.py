@@ -4,6 +4,8 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -185,3 +187,31 @@ def test_an_interrupted_part_is_not_learnt_from(data, point):
     assert_array_equal(clf.predict_proba(X), expected)
     clf.set_params(callbacks=None).partial_fit(X[:50], y[:50])
     assert clf.n_iter_ == 2
+
+
+INTERRUPTED_IMPORT = """
+import sys
+import numpy, pandas, scipy, sklearn, skorch, torch
+
+class Interrupting:
+    left = int(sys.argv[1])
+
+    def find_spec(self, name, path, target=None):
+        self.left -= name.startswith("sklearn_aecf")
+        if self.left == 0 and name.startswith("sklearn_aecf"):
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+try:
+    import sklearn_aecf
+except KeyboardInterrupt:
+    from sklearn_aecf import AECFClassifier
+    X = {"a": numpy.random.default_rng(0).normal(size=(30, 2))}
+    print(AECFClassifier(max_epochs=1, device="cpu").fit(X, numpy.arange(30) % 2).predict(X).shape)
+"""
+
+
+@pytest.mark.parametrize("n_modules", [2, 20, 40])
+def test_our_own_modules_are_imported_anew_where_it_broke_off(n_modules):
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT, str(n_modules)], capture_output=True, text=True)
+    assert run.stdout == "(30,)\n", run.stderr
