@@ -1,5 +1,6 @@
 """AECFClassifier: checks, labels and the order of the phases; tensors are `_training`'s."""
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 
 import joblib
@@ -638,6 +639,7 @@ class AECFClassifier(
 
     def _read(self, X, *, reset, spec=None):
         """X as `Modalities`, checked against what was fitted unless `reset`."""
+        refuse_single_rows(X)
         plain = form_of(X, self.modalities).is_plain_table
         if plain:
             X = self._validated_table(X, reset)
@@ -693,6 +695,17 @@ class AECFClassifier(
             Zeros in rows with nothing observed.
         """
         return self._model.fused(self._checked_input(X))
+
+
+def refuse_single_rows(X):
+    """Raise where X is one row, or rows, in a form that is no table."""
+    if isinstance(X, list | tuple) and X and isinstance(X[0], Mapping):
+        raise TypeError("X is a list of dicts, one a row; make a table of it: pandas.DataFrame(X).")
+    if hasattr(X, "to_frame") and getattr(X, "shape", (0, 0))[1:] == ():
+        raise ValueError(
+            f"X is a Series of {len(X)} values; give a DataFrame: of one row, e.g., frame.iloc[[0]], of one column "
+            "X.to_frame()."
+        )
 
 
 def masking_of(masking, rate):

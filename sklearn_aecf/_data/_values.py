@@ -133,7 +133,10 @@ def as_array(value, name):
     if array.dtype.kind == "V":
         raise TypeError(f"Modality {name!r} holds records; give an array of numbers, or a DataFrame.")
     if array.ndim == 0:
-        raise TypeError(f"Modality {name!r} must be an array with one row per sample. Got {type(value).__name__}.")
+        raise TypeError(
+            f"Modality {name!r} must be an array with one row per sample. Got {type(value).__name__}; of a single row "
+            "give an array of shape (1, n_features), or X as a DataFrame of one row."
+        )
     return array
 
 
