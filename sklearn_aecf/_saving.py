@@ -139,8 +139,9 @@ def _check_spec(spec):
         widths = {name: shapes[names.index(name)] for name in named.keys() - spec.raw} if known else {}
         _require(known and all((len(named[name]),) == width for name, width in widths.items()), "columns")
     _require(isinstance(spec.unused, tuple), "columns")
-    labels = [*_all_labels(spec), *spec.unused]
-    _require(all(map(_is_label, labels)) and len(set(labels)) == len(labels), "columns")
+    labels = _all_labels(spec)
+    _require(all(map(_is_label, [*labels, *spec.unused])) and len(set(labels)) == len(labels), "columns")
+    _require(not set(labels) & set(spec.unused), "columns")
 
 
 def _all_labels(spec):
@@ -148,8 +149,10 @@ def _all_labels(spec):
 
 
 def _is_label(label):
-    """Whether something names a column; of two levels by a tuple."""
-    return isinstance(label, str | int | float) or (isinstance(label, tuple) and len(label) == 2)
+    """Whether something names a column; of several levels by a tuple."""
+    if isinstance(label, tuple):
+        return len(label) > 0 and all(map(_is_label, label))
+    return label is None or isinstance(label, str | int | float)
 
 
 def _is_shape(shape):

@@ -184,6 +184,16 @@ def test_a_loaded_model_goes_on_and_starts_again(data, path):
     pickle.loads(pickle.dumps(loaded)).predict(X)
 
 
+def test_columns_of_any_name_are_in_the_file(data, path):
+    X, y = data
+    frame = pd.DataFrame(np.asarray(X)).assign(spare=1)
+    frame.columns = [0, 1.5, None, "x", "y", True, ("p", "q", 1), 7, 8, 9, 10, 11, "spare"]
+    frame = pd.concat([frame, frame[["spare"]]], axis=1)
+    clf = fast_classifier(modalities={"a": slice(0, 6), "b": slice(6, 12)}).fit(frame, y)
+    clf.save(path)
+    assert_same(clf, AECFClassifier.load(path), frame)
+
+
 def test_output_and_metadata_requests_are_in_the_file(data, path):
     X, y = data
     with sklearn.config_context(enable_metadata_routing=True):
