@@ -92,14 +92,25 @@ class RobustnessReport:
         return report_as_html(self, self._images)
 
 
-def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_state=0, modalities=None):
+def robustness_report(
+    estimator,
+    X,
+    y,
+    *,
+    scoring=None,
+    n_repeats=3,
+    random_state=0,
+    modalities=None,
+    pos_label=None,
+    threshold=None,
+):
     """Bundle the measures and pictures of robustness to missing and broken modalities.
 
     Numbers that compare are of the same rows, and every number says of how many. "As observed" is the estimator on all
     rows as they are. All modalities, the worst subset and the marks in the picture of subsets are of the rows that have
     all modalities; with fewer than 10 such rows, the worst subset is of the rows that have it. The table of sensitivity
-    and specificity hides a modality in all rows; it is there for two classes, of which ``classes_[1]`` is the positive
-    one.
+    and specificity hides a modality in all rows; it is there for two classes. Accuracy, confidence and calibration are
+    of the most probable class, whatever the threshold.
 
     Parameters
     ----------
@@ -118,11 +129,22 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
         Seed of what is drawn at random; an int gives the same result at every call.
     modalities : dict of str to columns, default=None
         Column groups, where X is an array or DataFrame and the estimator does not know them.
+    pos_label : class, default=None
+        Of two classes the one that sensitivity is about; None is that of a `FixedThresholdClassifier`, or
+        ``classes_[1]``, the last in sorted order.
+    threshold : float, default=None
+        Probability of ``pos_label`` from which a row is called so, in (0, 1). None is that of a
+        `TunedThresholdClassifierCV` or `FixedThresholdClassifier`, or 0.5.
 
     Returns
     -------
     RobustnessReport
         With ``to_html(path)``; a notebook shows it as it is.
+
+    Raises
+    ------
+    ValueError
+        If `pos_label` is no class or there are not two, or `threshold` is not in (0, 1).
 
     Examples
     --------
@@ -140,9 +162,11 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
 
     check_matplotlib_support("robustness_report")
     name = type(estimator).__name__
+    estimator, threshold, pos_label = _without_threshold(estimator, threshold, pos_label)
     estimator, X = unwrapped(estimator, X)
     measures = SubsetMeasures(estimator, X, y, scoring, modalities)
     predictions, y = measures.predictions, measures.y
+    pos_label = _positive(pos_label, predictions.classes, y)
     subsets = choose_subsets("all", predictions.names, predictions.present)
     each, complete = measures.tables(subsets, predictions.rows_with, predictions.complete_rows)
     n_complete = int(complete["n_rows"][0])
@@ -162,7 +186,7 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     tables = {
         "Each subset of modalities": _with_complete(each, complete),
         "Importance of each modality": _importance_table(importance, predictions.present),
-        "At threshold 0.5": _at_threshold(predictions, y),
+        f"At threshold {threshold:g}": _at_threshold(predictions, y, pos_label, threshold),
         "Confidence without a modality": monotone and monotone.pairs,
         "What if a sensor lies": lying,
     }
@@ -175,7 +199,8 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
         n_rows=len(y),
         n_complete=0 if complete is None else n_complete,
         score=score_label(scores[0]),
-        positive=predictions.classes[-1] if y.ndim == 1 else None,
+        positive=pos_label,
+        threshold=threshold,
         labels=y.ndim == 2,
         some_subsets=some,
     )
@@ -188,6 +213,7 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
         dropped=next(iter(drawn.scores.values())).mean(axis=1),
         importance=tables["Importance of each modality"],
         lying=worst,
+        decided=_decided(tables[f"At threshold {threshold:g}"], pos_label, threshold),
     )
     tables = {heading: table for heading, table in tables.items() if table is not None}
     return RobustnessReport(f"{name} without some modalities", numbers, tables, displays, words, short)
@@ -293,16 +319,38 @@ def _importance_table(importance, present):
     }
 
 
-def _at_threshold(predictions, y):
+def _without_threshold(estimator, threshold, pos_label):
+    """The classifier inside one that shifts the threshold, with the threshold and the class that it is of."""
+    if threshold is not None and not 0 < threshold < 1:
+        raise ValueError(f"threshold must be in (0, 1). Got {threshold!r}.")
+    own = getattr(estimator, "best_threshold_", getattr(estimator, "threshold", None))
+    if not hasattr(estimator, "estimator_") or own is None:
+        return estimator, 0.5 if threshold is None else threshold, pos_label
+    pos_label = getattr(estimator, "pos_label", None) if pos_label is None else pos_label
+    own = 0.5 if own == "auto" else float(own)
+    return estimator.estimator_, own if threshold is None else threshold, pos_label
+
+
+def _positive(pos_label, classes, y):
+    """The class that sensitivity is about, None without two."""
+    two = y.ndim == 1 and len(classes) == 2
+    if pos_label is None:
+        return classes[1] if two else None
+    if not two or pos_label not in classes:
+        raise ValueError(f"pos_label must be one of two classes. Got {pos_label!r}; classes: {list(classes)}.")
+    return pos_label
+
+
+def _at_threshold(predictions, y, pos_label, threshold):
     """Sensitivity and specificity on all rows, as they are and without each modality; None without two classes."""
-    if y.ndim == 2 or len(predictions.classes) != 2:
+    if pos_label is None:
         return None
     n_modalities = len(predictions.names)
     kept = np.vstack([np.ones(n_modalities, dtype=bool), ~np.eye(n_modalities, dtype=bool)])
     # Nothing is left without the only one.
     kept = kept[kept.any(axis=1)]
-    positive = y == predictions.classes[1]
-    called = np.array([probability[:, 1] > 0.5 for probability in predictions.probabilities(kept)])
+    positive, column = y == pos_label, list(predictions.classes).index(pos_label)
+    called = np.array([probability[:, column] >= threshold for probability in predictions.probabilities(kept)])
     return {
         "modalities": np.array(["as observed", *(f"without {name}" for name in predictions.names)])[: len(kept)],
         "n_rows": np.full(len(kept), len(y)),
@@ -312,6 +360,14 @@ def _at_threshold(predictions, y):
         "n_negative": np.full(len(kept), (~positive).sum()),
         "specificity": _share(~called[:, ~positive]),
     }
+
+
+def _decided(table, pos_label, threshold):
+    """What the threshold does on the rows as they are, for the summary."""
+    if table is None:
+        return None
+    shares = {name: table[name][0] for name in ("sensitivity", "specificity")}
+    return {"class": pos_label, "threshold": threshold, **shares}
 
 
 def _share(chosen):

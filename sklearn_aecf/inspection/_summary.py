@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def summary(*, score, observed, complete, drop_rates, dropped, importance, lying):
+def summary(*, score, observed, complete, drop_rates, dropped, importance, lying, decided=None):
     """What a doctor or an operator wants to know, in plain words.
 
     Parameters
@@ -21,6 +21,8 @@ def summary(*, score, observed, complete, drop_rates, dropped, importance, lying
         Columns ``modality``, ``shapley``, ``low`` and ``high``.
     lying : dict of str to float or str, or None
         The line of the worst lie in the report on corruption.
+    decided : dict, default=None
+        Of two classes ``class``, ``threshold``, and the ``sensitivity`` and ``specificity`` on all rows as they are.
 
     Returns
     -------
@@ -40,6 +42,7 @@ def summary(*, score, observed, complete, drop_rates, dropped, importance, lying
     sentences += _hidden(score, np.asarray(drop_rates), np.asarray(dropped))
     sentences += _matters(score, importance)
     sentences.append(_honest(observed["confidence"], observed["accuracy"]))
+    sentences += _decision(decided)
     if lying is not None:
         sentences.append(
             f"The worst sensor fault tried is {lying['kind']} in {lying['modality']}: accuracy is then "
@@ -68,9 +71,27 @@ def _matters(score, importance):
         return []
     first, last = gain.argmax(), gain.argmin()
     names, low, high = (importance[column] for column in ("modality", "low", "high"))
+    if low[first] <= max(gain[m] for m in range(len(gain)) if m != first):
+        return [
+            f"No modality stands out. {names[first]} adds most, {gain[first]:.2f} to {score} (95 % interval "
+            f"{low[first]:.2f} to {high[first]:.2f}); {names[last]} least, {gain[last]:.2f} ({low[last]:.2f} to "
+            f"{high[last]:.2f})."
+        ]
     return [
         f"{names[first]} matters most: it adds {gain[first]:.2f} to {score} (95 % interval {low[first]:.2f} to "
         f"{high[first]:.2f}). {names[last]} matters least, with {gain[last]:.2f} ({low[last]:.2f} to {high[last]:.2f})."
+    ]
+
+
+def _decision(decided):
+    """How often the threshold finds a class, and how often it calls others so."""
+    if decided is None or not np.isfinite([decided["sensitivity"], decided["specificity"]]).all():
+        return []
+    threshold, positive = decided["threshold"], decided["class"]
+    return [
+        f"At a threshold of {threshold:g} a share of {decided['sensitivity']:.2f} of the rows of class {positive} is "
+        f"found (sensitivity), and {decided['specificity']:.2f} of the others are not called so (specificity)."
+        + (" Accuracy on this page is of the most probable class, whatever the threshold." * (threshold != 0.5))
     ]
 
 
