@@ -130,11 +130,11 @@ def robustness_report(
     modalities : dict of str to columns, default=None
         Column groups, where X is an array or DataFrame and the estimator does not know them.
     pos_label : class, default=None
-        Of two classes the one that sensitivity is about; None is that of a `FixedThresholdClassifier`, or
+        Of two classes the one that sensitivity is about; None is that of a ``FixedThresholdClassifier``, or
         ``classes_[1]``, the last in sorted order.
     threshold : float, default=None
         Probability of ``pos_label`` from which a row is called so, in (0, 1). None is that of a
-        `TunedThresholdClassifierCV` or `FixedThresholdClassifier`, or 0.5.
+        ``TunedThresholdClassifierCV`` or ``FixedThresholdClassifier``, or 0.5.
 
     Returns
     -------
