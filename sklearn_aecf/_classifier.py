@@ -6,7 +6,6 @@ from numbers import Integral, Real
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
@@ -34,6 +33,7 @@ from sklearn_aecf._rows import (
     checked_weights,
     hold_out,
     refuse_other_length,
+    refuse_other_rows,
     usable_rows,
     warn_filled,
     warn_never_observed,
@@ -60,6 +60,7 @@ from sklearn_aecf._training import (
 )
 from sklearn_aecf._training._own_encoders import own_encoders
 from sklearn_aecf._updating import UpdatingMixin
+from sklearn_aecf.distributed import ALONE, current_ranks
 from sklearn_aecf.masking import (
     Corruption,
     EntropyMasking,
@@ -426,12 +427,15 @@ class AECFClassifier(
         """
         self._check_params()
         again = self.warm_start and hasattr(self, "net_")
+        ranks = current_ranks()
         with all_or_nothing(self), usual_torch(), Interrupts() as interrupts:
-            training, validation, seed = self._read_rows(X, y, sample_weight, groups, validation_set, again)
-            if not again:
-                warn_never_observed(training)
-                warn_filled(training, frozenset(self.encoders or ()))
-            self._train(training, validation, seed, again, interrupts)
+            with ranks.together():
+                training, validation, seed = self._read_rows(X, y, sample_weight, groups, validation_set, again, ranks)
+                refuse_other_rows(ranks, training, validation, self._plain_params(but={"device", "verbose"}))
+                if not again:
+                    warn_never_observed(training)
+                    warn_filled(training, frozenset(self.encoders or ()))
+            self._train(training, validation, seed, again, interrupts, ranks)
             if interrupts.came and not self.net_.interrupted_:
                 raise KeyboardInterrupt
         return self
@@ -444,7 +448,7 @@ class AECFClassifier(
                 "module; give its class."
             )
 
-    def _read_rows(self, X, y, sample_weight, groups, validation_set, again):
+    def _read_rows(self, X, y, sample_weight, groups, validation_set, again, ranks):
         """X and y as rows to train and to validate on, with their weights, and a seed."""
         data = self._read(X, reset=not again)
         self._check_scale(data.names)
@@ -455,7 +459,7 @@ class AECFClassifier(
         refuse_other_length(data, targets)
         given = checked_weights(sample_weight, len(data))
         weight = near_one(given)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = ranks.exchange(self._drawn_seed())[0]
         usable = usable_rows(data, targets, weight, problem)
         if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
             typical = weight[usable.rows].mean()
@@ -491,34 +495,39 @@ class AECFClassifier(
             return name not in (self.encoders or ())
         return self.scale is not None and name in self.scale
 
-    def _train(self, training, validation, seed, again, interrupts):
+    def _train(self, training, validation, seed, again, interrupts, ranks):
         """The phases that need a generator: initial weights, epochs, temperature, reliability."""
-        device = choose_device(self.device)
+        device = ranks.device(choose_device(self.device))
         corruption = RandomCorruption() if self.corruption is None else clone(self.corruption)
-        corruption.check()
-        if not again:
-            self._inputs = self._fitted_inputs(training)
-        learnt_from = training.chosen_targets, training.weight, training.label_weight
-        self.class_prior_ = self._problem.prior(*learnt_from)
-        self._prior_weight = self._problem.prior_weight(*learnt_from)
-        self.temperature_ = None
         with seeded(seed, device):
-            views = validation_views(validation, self._inputs)
-            schedule = self._schedule(len(training))
-            self._train_net(training, validation, views, schedule, device, self.net_ if again else None, interrupts)
+            with ranks.together():
+                corruption.check()
+                if not again:
+                    self._inputs = self._fitted_inputs(training, ranks=ranks)
+                learnt_from = training.chosen_targets, training.weight, training.label_weight
+                self.class_prior_ = self._problem.prior(*learnt_from)
+                self._prior_weight = self._problem.prior_weight(*learnt_from)
+                self.temperature_ = None
+                views = validation_views(validation, self._inputs)
+            before, schedule = self.net_ if again else None, self._schedule(len(training))
+            self._train_net(training, validation, views, schedule, device, before, interrupts, ranks)
         net = self.net_
-        if net.interrupted_ and fits_repeatedly():
+        if net.interrupted_ and (fits_repeatedly() or not ranks.alone):
             raise KeyboardInterrupt
         if not self.warm_start:
             net.optimizer_.state.clear()
+        net.history_ = ranks.exchange(net.history)[0]
         self._record_history()
         if validation is not None and self.temperature is not None:
-            self.temperature_ = fit_temperature(self._model, validation, views.numpy(), self.temperature)
+            self.temperature_ = ranks.from_first(
+                lambda: fit_temperature(self._model, validation, views.numpy(), self.temperature)
+            )
         if self.corruption_rate > 0 and isinstance(net.module_, AECFNetwork):
             with seeded(seed, device), suited_threads(net.batch_size * self._work_per_row(net)):
-                net.module_.reliability = fit_reliability(
-                    self._model, training, validation, corruption, self.corruption_rate
+                found = ranks.from_first(
+                    lambda: fit_reliability(self._model, training, validation, corruption, self.corruption_rate)
                 )
+            net.module_.reliability = None if found is None else found.to(device)
 
     def _fitted_inputs(self, training, **options):
         return NetworkInputs.fit(
@@ -529,31 +538,32 @@ class AECFClassifier(
             **options,
         )
 
-    def _train_net(self, training, validation, views, schedule, device, before, interrupts):
+    def _train_net(self, training, validation, views, schedule, device, before, interrupts, ranks=ALONE):
         """A net of the parameters, trained on some rows; it goes on from the net `before`, if there is one."""
-        net = self._make_net(
-            own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
-            None if validation is None else training_rows(self._inputs, validation, device, views),
-            schedule,
-            device,
-            self.callbacks,
-            # Checkpoints are written and read by callbacks alone.
-            self._fingerprint(training, views) if self.callbacks else "",
-        )
-        if before is not None:
-            net.take_over(before)
-        self.net_ = net
-        rows = training_rows(self._inputs, training, device)
+        with ranks.together():
+            net = self._make_net(
+                own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
+                None if validation is None else training_rows(self._inputs, validation, device, views),
+                schedule._replace(batch_size=ranks.part_of(schedule.batch_size)),
+                device,
+                self.callbacks,
+                # Checkpoints are written and read by callbacks alone.
+                self._fingerprint(training, views) if self.callbacks else "",
+            )
+            if before is not None:
+                net.take_over(before)
+            else:
+                net.initialize()
+            ranks.start_alike([net.module_, net.criterion_])
+            self.net_ = net
+            # Rows that this rank trains on; those held out are shared batch by batch.
+            rows = training_rows(self._inputs, training.some(ranks.share(len(training))), device)
         with suited_threads(net.batch_size * self._work_per_row(net)):
-            net.epoch_tasks, net.interrupts = EpochTasks(self, net.max_epochs), interrupts
+            net.epoch_tasks, net.interrupts, net.ranks = EpochTasks(self, net.max_epochs), interrupts, ranks
             net.partial_fit(rows)
             net.epoch_tasks.end()
         net.refuse_divergence()
-        # The net would otherwise keep, and pickle, the rows that it was validated on.
-        net.train_split = net.epoch_tasks = net.interrupts = None
-        net.criterion_.resume_from = {}
-        for stopping in net.stoppers():
-            stopping.best_model_weights_ = None  # those of the module now
+        net.release()
 
     def _schedule(self, n_rows):
         return Schedule.of(n_rows, self.batch_size, self.max_epochs, self.n_iter_no_change)
@@ -589,7 +599,7 @@ class AECFClassifier(
             # What a temperature mends afterwards is no reason to stop.
             stopping_loss="valid_loss" if self.temperature is None else "valid_refined_loss",
             callbacks=callbacks,
-            verbose=self.verbose,
+            verbose=self.verbose if current_ranks().is_first else 0,
             device=device,
             precision=self.precision,
             fingerprint=fingerprint,
@@ -597,11 +607,14 @@ class AECFClassifier(
 
     def _fingerprint(self, training, views):
         """What a checkpoint must have been written with: rows, labels and parameters, but for how long to train."""
-        plain = (str, int, float, type(None))
-        free = {"max_epochs", "verbose", "warm_start", "device"}
-        params = {k: v for k, v in self.get_params(deep=False).items() if isinstance(v, plain) and k not in free}
+        params = self._plain_params(but={"max_epochs", "verbose", "warm_start", "device"})
         rows = training.chosen_targets, training.present(self._inputs.active), training.weight
         return joblib.hash((params, rows, self._inputs.parts, None if views is None else views.numpy()))
+
+    def _plain_params(self, but):
+        """Parameters that are text or numbers, but for some."""
+        plain, params = (str, int, float, type(None)), self.get_params(deep=False)
+        return {name: value for name, value in params.items() if isinstance(value, plain) and name not in but}
 
     def _work_per_row(self, net):
         """Multiplications of a row in the embeddings, which decide how many threads a step can use."""

@@ -1,5 +1,7 @@
 """Numbers into network inputs: NaN-aware statistics, and chunks of rows standardised, filled and as tensors."""
 
+import functools
+import operator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -8,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_aecf._data import CHUNK_ROWS, Modalities
+from sklearn_aecf.distributed import ALONE, Ranks
 
 # Values further than this from the training mean, in standard deviations, are cut: they are errors of
 # measurement or of units, and one of them would otherwise decide a row alone.
@@ -82,7 +85,43 @@ class ModalityStatistics:
         return mean, (self.mean - mean).astype(np.float32), (1 / self.scale).astype(np.float32)
 
 
-def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indicator=False):
+@dataclass(frozen=True)
+class _Sums:
+    """Weighted sums over observed values of each feature: of 1, of the distance from `shift`, and of its square."""
+
+    shift: np.ndarray
+    total: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    gaps: np.ndarray
+
+    def about(self, shift):
+        """The same, of distances from another point."""
+        moved = self.shift - shift
+        return _Sums(
+            shift,
+            self.total,
+            self.first + moved * self.total,
+            self.second + 2 * moved * self.first + moved**2 * self.total,
+            self.gaps,
+        )
+
+    def __add__(self, other):
+        if not other.total.any():
+            return self
+        if not self.total.any():
+            return other
+        other = other.about(self.shift)
+        return _Sums(
+            self.shift,
+            self.total + other.total,
+            self.first + other.first,
+            self.second + other.second,
+            self.gaps | other.gaps,
+        )
+
+
+def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indicator=False, ranks=ALONE):
     """Weighted mean and standard deviation of a modality's observed values, a chunk of rows at a time.
 
     Parameters
@@ -95,22 +134,46 @@ def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indic
         False leaves the values as they are; gaps are still filled with the mean.
     gap_indicator : bool
         Whether features with gaps get an indicator column.
+    ranks : Ranks
+        Each reads its portion of the rows.
 
     Returns
     -------
     ModalityStatistics
     """
+    each = ranks.exchange(_sums(array, present, sample_weight, ranks.portion(len(array))))
+    sums = functools.reduce(operator.add, each)
+    divisor = np.where(sums.total > 0, sums.total, 1)
+    offset = sums.first / divisor
+    mean = sums.shift + offset
+    variance = np.maximum(sums.second / divisor - offset**2, 0)
+    indicated = np.flatnonzero(sums.gaps) if gap_indicator else np.zeros(0, dtype=np.intp)
+    return ModalityStatistics(mean, _scale(mean, variance, standardize), indicated, sums.total, variance)
+
+
+def _scale(mean, variance, standardize):
+    """Standard deviations, 1 where a feature is constant or not standardised."""
+    if not standardize:
+        return np.ones(len(mean))
+    # Below the rounding error of the sums a spread is noise: the feature is constant.
+    constant = variance <= (10 * np.finfo(np.float64).eps * mean) ** 2
+    return np.where(constant | (variance == 0), 1, np.sqrt(variance))
+
+
+def _sums(array, present, sample_weight, portion):
+    """Sums over the observed values of some consecutive rows, a chunk at a time."""
     n_features = array.shape[1]
     total, first, second = (np.zeros(n_features) for _ in range(3))
     gaps = np.zeros(n_features, dtype=bool)
     shift = None
     size = max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(1, n_features)))
-    for start in range(0, len(array), size):
-        rows = present[start : start + size]
+    for start in range(portion.start, portion.stop, size):
+        here = slice(start, min(start + size, portion.stop))
+        rows = present[here]
         if not rows.any():
             continue
-        chunk = np.asarray(array[start : start + size][rows], dtype=np.float64)
-        weight = sample_weight[start : start + size][rows]
+        chunk = np.asarray(array[here][rows], dtype=np.float64)
+        weight = sample_weight[here][rows]
         missing = np.isnan(chunk)
         if shift is None:
             # Squares of distances from a typical value: squares of the values themselves would cancel.
@@ -125,22 +188,7 @@ def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indic
             total += weight.sum()
         first += weight @ chunk
         second += weight @ np.square(chunk, out=chunk)
-    shift = np.zeros(n_features) if shift is None else shift
-    divisor = np.where(total > 0, total, 1)
-    offset = first / divisor
-    mean = shift + offset
-    variance = np.maximum(second / divisor - offset**2, 0)
-    indicated = np.flatnonzero(gaps) if gap_indicator else np.zeros(0, dtype=np.intp)
-    return ModalityStatistics(mean, _scale(mean, variance, standardize), indicated, total, variance)
-
-
-def _scale(mean, variance, standardize):
-    """Standard deviations, 1 where a feature is constant or not standardised."""
-    if not standardize:
-        return np.ones(len(mean))
-    # Below the rounding error of the sums a spread is noise: the feature is constant.
-    constant = variance <= (10 * np.finfo(np.float64).eps * mean) ** 2
-    return np.where(constant | (variance == 0), 1, np.sqrt(variance))
+    return _Sums(np.zeros(n_features) if shift is None else shift, total, first, second, gaps)
 
 
 def prepare(chunk, statistics, *, standardize=True, out=None):
@@ -289,7 +337,7 @@ class NetworkInputs:
     seen: np.ndarray | None = None
 
     @classmethod
-    def fit(cls, labelled, *, standardized, gap_indicator, raw=frozenset(), more_to_come=False):
+    def fit(cls, labelled, *, standardized, gap_indicator, raw=frozenset(), more_to_come=False, ranks: Ranks = ALONE):
         """Statistics of the labelled rows, a chunk at a time.
 
         Parameters
@@ -302,6 +350,8 @@ class NetworkInputs:
             Modalities with an encoder of their own.
         more_to_come : bool
             Whether further rows will follow: of modalities that nobody has yet, and with gaps in any feature.
+        ranks : Ranks
+            Each reads its portion of the rows.
         """
         data, rows = labelled.data, labelled.rows
         seen = data.present[rows].any(axis=0)
@@ -314,7 +364,11 @@ class NetworkInputs:
             statistics = None
             if standardized(name) or not own:
                 statistics = _statistics(
-                    labelled, m, standardize=standardized(name), gap_indicator=gap_indicator and not own
+                    labelled,
+                    m,
+                    standardize=standardized(name),
+                    gap_indicator=gap_indicator and not own,
+                    ranks=ranks,
                 )
                 if more_to_come and gap_indicator and not own:
                     statistics = replace(statistics, gaps=np.arange(len(statistics.mean)))

@@ -4,6 +4,7 @@ import copy
 from collections import Counter
 from dataclasses import dataclass, replace
 
+import joblib
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sklearn.utils.validation import _check_sample_weight
@@ -260,6 +261,52 @@ def warn_filled(training, raw=frozenset()):
                 "Where it was missing, leave NaN, so that the model knows: fit imputers and encoders inside a "
                 "ModalityTransformer, which passes them the rows that have the modality."
             )
+
+
+def refuse_other_rows(ranks, training, validation, parameters):
+    """Refuse, on every rank with the same sentence, what other ranks were not given.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    training : LabelledRows
+    validation : LabelledRows or None
+    parameters : dict
+    """
+    if ranks.alone:
+        return
+    data = training.data
+    shown = {
+        "The number of rows": len(data),
+        "The shape of a modality": {name: array.shape[1:] for name, array in zip(data.names, data.arrays, strict=True)},
+        "A parameter": parameters,
+    }
+    few = [0, len(data) // 2, -1]
+    compared = {
+        "What is missing in X": data.present,
+        "Some value of X": [np.asarray(array[few]) for array in data.arrays],
+        "The target y": training.targets.encoded,
+        "The sample_weight": training.sample_weight,
+        "The choice of rows held out": [rows.rows for rows in (training, validation) if rows is not None],
+    }
+    each = ranks.exchange((shown, {what: joblib.hash(values) for what, values in compared.items()}))
+    for part in (0, 1):
+        for what, first in each[0][part].items():
+            for rank, other in enumerate(given[part][what] for given in each):
+                if other != first:
+                    raise ValueError(
+                        f"{_difference(what, rank, first, other, part == 0)}; give every rank the same X, y and "
+                        "parameters: it takes its own share of the rows."
+                    )
+
+
+def _difference(what, rank, first, other, known):
+    if not known:
+        return f"{what} of rank {rank} is not that of rank 0"
+    if isinstance(first, dict):
+        name = next(name for name in {**first, **other} if first.get(name) != other.get(name))
+        what, first, other = f"{what} ({name})", first.get(name), other.get(name)
+    return f"{what} is {other!r} on rank {rank}, but {first!r} on rank 0"
 
 
 def _same_rows(array, rows):

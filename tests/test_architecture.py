@@ -13,6 +13,7 @@ import sklearn_aecf
 PACKAGE = Path(sklearn_aecf.__file__).parent
 ROOMS = [
     "_files",
+    "distributed",
     "_data",
     "_labels",
     "losses",
@@ -106,6 +107,7 @@ def test_public_names_have_docstrings_and_exist():
 
     for module in (
         "sklearn_aecf",
+        "sklearn_aecf.distributed",
         "sklearn_aecf.losses",
         "sklearn_aecf.masking",
         "sklearn_aecf.nn",

@@ -163,7 +163,17 @@ def test_every_public_name_has_its_page():
         "sklearn_aecf",
         *(
             f"sklearn_aecf.{m}"
-            for m in ("calibration", "compose", "metrics", "inspection", "nn", "masking", "losses", "datasets")
+            for m in (
+                "calibration",
+                "compose",
+                "distributed",
+                "metrics",
+                "inspection",
+                "nn",
+                "masking",
+                "losses",
+                "datasets",
+            )
         ),
     ):
         for name in importlib.import_module(module).__all__:

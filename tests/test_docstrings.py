@@ -14,7 +14,17 @@ MODULES = [
     "sklearn_aecf",
     *(
         f"sklearn_aecf.{name}"
-        for name in ("calibration", "compose", "datasets", "inspection", "losses", "masking", "metrics", "nn")
+        for name in (
+            "calibration",
+            "compose",
+            "datasets",
+            "distributed",
+            "inspection",
+            "losses",
+            "masking",
+            "metrics",
+            "nn",
+        )
     ),
 ]
 CHECKS = {

@@ -10,6 +10,15 @@ from sklearn_aecf._data import warn_caller
 SILENT_SECONDS = 300
 
 
+class AgreeOnEpoch(Callback):
+    """Gives all ranks what rank 0 has recorded, e.g. of seconds; before anything that stops the training by it."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if not net.ranks.alone:
+            row = {name: value for name, value in net.history[-1].items() if name != "batches"}
+            net.history[-1].update(net.ranks.exchange(row)[0])
+
+
 class EndEpochTask(Callback):
     """Ends the epoch for scikit-learn's callbacks; before skorch's, any of which may stop the training."""
 

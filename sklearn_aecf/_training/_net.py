@@ -1,6 +1,7 @@
 """The skorch net, and the choice of its arguments."""
 
 import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,14 +13,24 @@ from skorch.history import History
 from skorch.utils import noop
 
 from sklearn_aecf._training._batches import BatchIterator
-from sklearn_aecf._training._callbacks import EndEpochTask, KeepState, StopWhenAsked, TellTime
+from sklearn_aecf._training._callbacks import AgreeOnEpoch, EndEpochTask, KeepState, StopWhenAsked, TellTime
 from sklearn_aecf._training._objective import AECFObjective
+from sklearn_aecf.distributed import ALONE
 from sklearn_aecf.nn import AECFNetwork
 from sklearn_aecf.nn._runtime import autocast
 
 
 class TrainingDivergedError(ValueError):
     """Losses or weights are no longer finite."""
+
+
+class _Step(NamedTuple):
+    """What is kept of a step until the epoch ends: tensors, not yet fetched."""
+
+    size: int
+    loss: torch.Tensor
+    parts: dict
+    outcome: dict[str, Any] | None = None
 
 
 class AECFNet(ClassifierMixin, NeuralNet):
@@ -47,6 +58,7 @@ class AECFNet(ClassifierMixin, NeuralNet):
         self.epoch_tasks = None
         self.stop_requested = False
         self.interrupts = None
+        self.ranks = ALONE
 
     @property
     def _default_callbacks(self):
@@ -103,6 +115,7 @@ class AECFNet(ClassifierMixin, NeuralNet):
             loss, parts = self._losses(output, target, X, training=True)
         self.optimizer_.zero_grad(set_to_none=True)
         loss.backward()
+        self.ranks.average_step(self.module_.parameters(), self.criterion_.buffers())
         if self.listens("on_grad_computed"):
             self.notify(
                 "on_grad_computed", named_parameters=self.get_all_learnable_params(), batch=batch, training=True
@@ -134,30 +147,32 @@ class AECFNet(ClassifierMixin, NeuralNet):
             return
         self.module_.train(training)
         self.criterion_.train(training)
-        listening = self.listens("on_batch_begin") or self.listens("on_batch_end")
-        sizes, losses, parts, outcomes = [], [], [], []
+        listening = self._listens_to_batches()
+        steps = []
         try:
-            for batch in iterator:
+            for number, batch in enumerate(iterator):
+                if not training and self._shares_validation and number % self.ranks.size != self.ranks.rank:
+                    continue
                 if listening:
                     self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
-                sizes.append(len(batch[1]))
-                losses.append(step["loss"])
-                parts.append(step["parts"])
-                if not training:
-                    outcomes.append((step["logits"], batch))
+                outcome = None if training else self._outcome(step["logits"], batch)
+                steps.append(_Step(len(batch[1]), step["loss"], step["parts"], outcome))
                 if listening:
-                    self._tell_batch_end(batch, training, prefix, step, sizes[-1])
+                    self._tell_batch_end(batch, training, prefix, step, steps[-1].size)
         except KeyboardInterrupt:
             # No callback of skorch's stops within an epoch.
             self.interrupted_ = True
             raise
         except RuntimeError as error:
-            if self._is_finite():
+            # Of several ranks this one alone may have stopped, and the others wait for it.
+            if self._is_finite() or not self.ranks.alone:
                 raise
             raise self._diverged(f"weights are no longer finite ({error})") from error
+        steps = self._of_all_ranks(steps, training)
+        sizes = [step.size for step in steps]
         # One fetch: every `.item()` in a step would make the host wait for the device.
-        values = torch.stack(losses).tolist()
+        values = torch.stack([step.loss for step in steps]).tolist()
         if not np.isfinite(values).all():
             raise self._diverged(f"the loss is {values[-1]}")
         if not listening:
@@ -165,12 +180,37 @@ class AECFNet(ClassifierMixin, NeuralNet):
                 self.history.new_batch()
                 self.history.record_batch(prefix + "_loss", loss)
                 self.history.record_batch(prefix + "_batch_size", size)
-        for name in parts[0]:
-            values = torch.stack([step[name] for step in parts]).double().cpu().numpy()
+        for name in steps[0].parts:
+            values = torch.stack([step.parts[name] for step in steps]).double().cpu().numpy()
             self.history.record(name, float(np.average(values, weights=sizes)))
-        if outcomes:
-            self.history.record(prefix + "_refined_loss", self._refined_loss(outcomes).item())
+        if not training:
+            self.history.record(prefix + "_refined_loss", self._refined_loss(steps).item())
         self.history.record(prefix + "_batch_count", len(sizes))
+
+    def _of_all_ranks(self, steps, training):
+        """The steps of an epoch as all ranks together have made them."""
+        if self.ranks.alone or not (training or self._shares_validation):
+            return steps
+        if training:
+            self.ranks.average_buffers([self.module_, self.criterion_])
+            names = list(steps[0].parts)
+            values = self.ranks.mean(
+                torch.stack([torch.stack([step.loss, *map(step.parts.get, names)]) for step in steps])
+            )
+            return [
+                _Step(step.size * self.ranks.size, loss, dict(zip(names, parts, strict=True)))
+                for step, (loss, *parts) in zip(steps, values, strict=True)
+            ]
+        return self.ranks.in_turn(
+            [_Step(size, loss.cpu(), _on_cpu(parts), _on_cpu(outcome)) for size, loss, parts, outcome in steps]
+        )
+
+    @staticmethod
+    def _outcome(logits, batch):
+        """What the loss that rescaling would leave takes of a batch."""
+        X, target = batch
+        columns = {"logits": logits, "target": target, "weight": X["weight"], "label_weight": X["label_weight"]}
+        return {name: column for name, column in columns.items() if column is not None}
 
     def _tell_batch_end(self, batch, training, prefix, step, size):
         self.history.record_batch(prefix + "_loss", step["loss"].item())
@@ -184,24 +224,29 @@ class AECFNet(ClassifierMixin, NeuralNet):
         self.notify("on_batch_end", batch=(X, target), training=training, y_pred=predicted, loss=step["loss"])
 
     @torch.no_grad()
-    def _refined_loss(self, outcomes):
+    def _refined_loss(self, steps):
         """What rescaling all validation batches together would leave of their loss; see `losses`."""
-        logits, batches = zip(*outcomes, strict=True)
-        columns = [[X["weight"] for X, _ in batches], [X["label_weight"] for X, _ in batches]]
-        return self.problem.refined_loss(
-            torch.cat(logits, dim=1),
-            torch.cat([target for _, target in batches]),
-            *(None if column[0] is None else torch.cat(column) for column in columns),
-        )
+        joined = {
+            name: torch.cat([step.outcome[name] for step in steps], dim=int(name == "logits"))
+            for name in steps[0].outcome
+        }
+        columns = [joined[name] for name in ("weight", "label_weight") if name in joined]
+        return self.problem.refined_loss(joined["logits"], joined["target"], *columns)
 
     def listens(self, method_name):
         """Whether any callback does something at this point: there are many batches and few listeners."""
         nothing = getattr(Callback, method_name)
         return any(getattr(type(callback), method_name, nothing) is not nothing for _, callback in self.callbacks_)
 
+    def _listens_to_batches(self):
+        return self.listens("on_batch_begin") or self.listens("on_batch_end")
+
     # One training
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        if any(self.ranks.exchange(False)):
+            self._has_left = True
+            raise KeyboardInterrupt  # as skorch's callbacks stop a training
         if self.history:
             self.history[-1]["batches"] = []
         super().on_epoch_begin(net, dataset_train=dataset_train, dataset_valid=dataset_valid, **kwargs)
@@ -213,6 +258,9 @@ class AECFNet(ClassifierMixin, NeuralNet):
         self.interrupted_, self.divergence_ = False, ""
         self._n_known = len(self.history)
         self.criterion_.resume_from = {"fit": self._fit_name()}
+        self.ranks.vary_generators(self.device)
+        self._shares_validation = not any(self.ranks.exchange(self._listens_to_batches()))
+        self._has_left = False
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Train for `max_epochs`; where a callback has loaded a checkpoint, for those that it lacks."""
@@ -232,10 +280,11 @@ class AECFNet(ClassifierMixin, NeuralNet):
             ended = dict(self.callbacks_)["aecf_state"].resume(self)
             epochs = 0 if ended else max(0, epochs - n_loaded)
         try:
-            return super().fit_loop(X, y, epochs=epochs, **fit_params)
+            super().fit_loop(X, y, epochs=epochs, **fit_params)
         except KeyboardInterrupt:
             self.interrupted_ = self.interrupted_ or self.interrupt_came()
             torch.set_grad_enabled(True)  # it may have come where gradients were off
+            self._leave()
             raise
         except TrainingDivergedError as error:
             if not any(callback.load_best and callback.best_model_weights_ for callback in self.stoppers()):
@@ -244,7 +293,14 @@ class AECFNet(ClassifierMixin, NeuralNet):
             # Running means are not finite either, and a `warm_start` must not go on from them.
             self.optimizer_.state.clear()
             self.initialize_criterion()
+        self._leave()
         return self
+
+    def _leave(self):
+        """Tell the other ranks, which would otherwise wait in the next epoch."""
+        if not self._has_left and not self.interrupted_:
+            self._has_left = True
+            self.ranks.exchange(True)
 
     def on_train_end(self, net, X=None, y=None, **kwargs):
         if self.interrupted_ and self.n_finished == 0:
@@ -252,6 +308,14 @@ class AECFNet(ClassifierMixin, NeuralNet):
         if "epoch" not in self.history[-1]:
             self.history.pop()  # interrupted while it was made
         super().on_train_end(net, X=X, y=y, **kwargs)
+
+    def release(self):
+        """Let go of what only the training needed: the net would otherwise keep, and pickle, validation rows."""
+        self.train_split = self.epoch_tasks = self.interrupts = None
+        self.ranks = ALONE
+        self.criterion_.resume_from = {}
+        for stopping in self.stoppers():
+            stopping.best_model_weights_ = None  # those of the module now
 
     def refuse_divergence(self):
         """Raise if the weights that are kept are not finite, of which the last step told no loss."""
@@ -394,7 +458,12 @@ def make_net(
                 f"callbacks has an EarlyStopping that watches {callback.monitor!r}, but no rows are held out; set "
                 "early_stopping=True, give validation_set, or let it watch 'train_loss'."
             )
-    chosen = [("aecf_task", EndEpochTask()), ("aecf_state", KeepState()), ("aecf_time", TellTime(silent=not verbose))]
+    chosen = [
+        ("aecf_agree", AgreeOnEpoch()),
+        ("aecf_task", EndEpochTask()),
+        ("aecf_state", KeepState()),
+        ("aecf_time", TellTime(silent=not verbose)),
+    ]
     if validation is not None and patience is not None and not any(isinstance(c, EarlyStopping) for _, c in users):
         stop = EarlyStopping(monitor=stopping_loss, patience=patience, load_best=True, sink=noop)
         chosen.append(("early_stopping", stop))
@@ -427,6 +496,10 @@ def make_net(
         **{f"criterion__{name}": value for name, value in objective_params.items()},
         criterion__problem=problem,
     )
+
+
+def _on_cpu(tensors):
+    return {name: tensor.cpu() for name, tensor in tensors.items()}
 
 
 def history_columns(net):
