@@ -220,17 +220,18 @@ def data_parallel() -> Iterator[Ranks]:
     """Let every fit inside be one training of all processes that a launcher has started.
 
     The launcher is ``torchrun`` or ``accelerate launch``; it runs the same script several times, on one machine or on
-    many. Each process is a *rank*. All of them give ``fit`` the same X and y. A rank trains on its own share of the rows,
-    and of a file mapped into memory it reads no others in an epoch. ``batch_size`` is what all of them take together in
-    a step, so the schedule is that of one process. Gradients, losses and statistics of the features are those of all
-    rows. Afterwards every rank has the same fitted estimator and the same ``history_``.
+    many. Each process is a *rank*. All of them give ``fit`` the same X and y. A rank trains on its own share of the
+    rows, and of a file mapped into memory it reads no others in an epoch. ``batch_size`` is what all of them take
+    together in a step, so the schedule is that of one process. Gradients, losses and statistics of the features are
+    those of all rows. Afterwards every rank has the same fitted estimator and the same ``history_``.
 
     Without a launcher there is one rank, and nothing changes.
 
     Yields
     ------
     Ranks
-        With ``rank``, the number of this process; ``size``, how many there are; and ``is_first``, whether it is number 0.
+        With ``rank``, the number of this process; ``size``, how many there are; and ``is_first``, whether it is number
+        0.
 
     Raises
     ------
@@ -244,8 +245,8 @@ def data_parallel() -> Iterator[Ranks]:
     -----
     Ranks speak through ``torch.distributed``: over NCCL where every rank has a GPU of its own, otherwise over gloo. A
     group that exists already is used and left as it is. Held-out rows are shared, too, except where a callback listens
-    to batches. Callbacks run on every rank; those that write files need a folder for each. ``partial_fit`` trains each rank by
-    itself.
+    to batches. Callbacks run on every rank; those that write files need a folder for each. ``partial_fit`` trains each
+    rank by itself.
 
     Examples
     --------

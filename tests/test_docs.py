@@ -23,7 +23,7 @@ PAGES = sorted(
     path.stem for path in (ROOT / "docs" / "guide").glob("*.rst") if ">>> " in path.read_text(encoding="utf-8")
 )
 # Pages that fit on whole data sets.
-LONG = {"export", "getting_started", "trusting", "reliability", "boosting", "explaining"}
+LONG = {"export", "getting_started", "trusting", "reliability", "boosting", "explaining", "scaling_out"}
 
 
 def page_module(name):
@@ -71,6 +71,9 @@ def test_guide_runs(page, monkeypatch, tmp_path):
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     if page == "trusting":
         pytest.importorskip("mapie", reason="mapie is not installed")
+    if page == "scaling_out":
+        pytest.importorskip("distributed", reason="dask and distributed are not installed")
+        pytest.importorskip("dask.dataframe", reason="dask.dataframe or pyarrow is not installed")
     monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / "guide" / f"{page}.rst"
     found = doctest.testfile(str(path), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)

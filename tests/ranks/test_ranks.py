@@ -1,8 +1,10 @@
 """Training on several processes: what two ranks have, against each other and against one process."""
 
 import pickle
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import fits_on_every_rank as fits
@@ -29,11 +31,15 @@ def test_ranks_share_all_rows(n_rows, size):
     np.testing.assert_array_equal(np.concatenate(portions), np.arange(n_rows))
 
 
-def launch(script, *arguments, timeout=300):
+def launch(script, *arguments, timeout=300, folder=None):
     """A script on two ranks."""
     command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
-        [*command, str(FOLDER / script), *map(str, arguments)], capture_output=True, text=True, timeout=timeout
+        [*command, str(FOLDER / script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=folder,
     )
 
 
@@ -143,3 +149,18 @@ def test_an_error_of_one_rank_stops_all(found, case):
 def test_a_rank_that_ends_within_the_training_leaves_no_other_waiting(found):
     run = launch("ends_on_one_rank.py", timeout=120)
     assert run.returncode != 0 and "OSError: disk full" in run.stderr
+
+
+@pytest.mark.slow
+def test_script_of_the_guide_runs_on_one_process_and_on_two(tmp_path):
+    page = FOLDER.parent.parent / "docs" / "guide" / "scaling_out.rst"
+    if not page.exists():
+        pytest.skip("the documentation is not in this copy")
+    (script,) = re.findall(r":caption: train.py\n\n(.*?)\n\n\.\.", page.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "train.py").write_text(textwrap.dedent(script))
+    alone = subprocess.run([sys.executable, "train.py"], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert alone.stdout.endswith("with 1 processes\n"), alone.stderr
+    together = launch(tmp_path / "train.py", folder=tmp_path)
+    assert together.stdout.endswith("with 2 processes\n"), together.stderr
+    assert abs(float(alone.stdout.split()[0]) - float(together.stdout.split()[0])) < 0.1
+    assert (tmp_path / "model.aecf").exists()
