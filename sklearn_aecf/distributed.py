@@ -1,5 +1,6 @@
 """Several processes that train one model: each computes its share of every step."""
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -244,9 +245,9 @@ def data_parallel() -> Iterator[Ranks]:
     Notes
     -----
     Ranks speak through ``torch.distributed``: over NCCL where every rank has a GPU of its own, otherwise over gloo. A
-    group that exists already is used and left as it is. Held-out rows are shared, too, except where a callback listens
-    to batches. Callbacks run on every rank; those that write files need a folder for each. ``partial_fit`` trains each
-    rank by itself.
+    group that exists already is used. One that was made here lasts until the process ends, or an error leaves the
+    block. Held-out rows are shared, too, except where a callback listens to batches. Callbacks run on every rank; those
+    that write files need a folder for each. ``partial_fit`` trains each rank by itself.
 
     Examples
     --------
@@ -260,17 +261,30 @@ def data_parallel() -> Iterator[Ranks]:
     (True, 1)
     """
     exists = distributed.is_available() and distributed.is_initialized()
-    made = not exists and int(os.environ.get("WORLD_SIZE", 1)) > 1
-    if made:
+    if not exists and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         distributed.init_process_group(_backend())
-    ranks = Ranks(distributed.get_rank(), distributed.get_world_size()) if exists or made else ALONE
+        _MADE.append(distributed.group.WORLD)
+        exists = True
+    ranks = Ranks(distributed.get_rank(), distributed.get_world_size()) if exists else ALONE
     before = _CURRENT.set(ranks)
     try:
         yield ranks
+    except BaseException:
+        _end()  # by which the other ranks learn that this one has failed
+        raise
     finally:
         _CURRENT.reset(before)
-        if made:
-            # Of a rank that failed the others learn by it.
+
+
+# Groups of processes that were made here. They last, because torch cannot make another where the first one met.
+_MADE: list = []
+
+
+@atexit.register
+def _end():
+    while _MADE:
+        group = _MADE.pop()
+        if distributed.is_initialized() and distributed.group.WORLD is group:
             distributed.destroy_process_group()
 
 

@@ -177,8 +177,8 @@ REFUSED = [
 
 def main():
     found = {}
-    with data_parallel() as ranks:
-        for case in HEALTHY + REFUSED:
+    for case in HEALTHY + REFUSED:
+        with data_parallel() as ranks:
             try:
                 found[case.__name__] = case(ranks)
             except (ValueError, TypeError, RuntimeError) as error:
