@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-all test-oldest fuzz lint docs clean
+.PHONY: demo test test-all test-oldest test-python dist fuzz lint docs clean
 
 # The stamp makes a second run reuse the environment, until the dependencies change.
 .venv/.installed: pyproject.toml constraints.txt
@@ -19,7 +19,7 @@ lint: .venv/.installed
 	$(BIN)/mypy
 
 # SciPy's switch lets the tests walk scikit-learn's array API paths too.
-test test-all test-oldest: export SCIPY_ARRAY_API = 1
+test test-all test-oldest test-python: export SCIPY_ARRAY_API = 1
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"
@@ -40,9 +40,26 @@ fuzz: .venv/.installed
 test-oldest: .venv-oldest/.installed
 	.venv-oldest/bin/python -m pytest -m "not slow" tests
 
+# Another Python, with the newest packages that it takes: `make test-python PYTHON=python3.13`.
+test-python:
+	$(PYTHON) -m venv --clear .venv-python
+	.venv-python/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== constraints.txt)" -e ".[test]"
+	.venv-python/bin/python -m pytest -m "not slow" tests
+
+# The wheel and the source archive, installed in a new environment and tried away from the sources.
+dist: .venv/.installed
+	rm -rf dist
+	$(BIN)/python -m build > /dev/null
+	$(PYTHON) -m venv --clear .venv-dist
+	for archive in dist/*; do \
+	  .venv-dist/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$$archive" && \
+	  .venv-dist/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$$archive[plot]" && \
+	  (cd dist && ../.venv-dist/bin/python ../examples/start/plot_quickstart.py) || exit 1; \
+	done
+
 docs: .venv/.installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "Documentation: docs/_build/html/index.html"
 
 clean:
-	rm -rf .venv .venv-oldest docs/_build docs/auto_examples docs/api/generated docs/guide/generated docs/sg_execution_times.rst
+	rm -rf .venv .venv-oldest .venv-python .venv-dist dist docs/_build docs/auto_examples docs/api/generated docs/guide/generated docs/sg_execution_times.rst

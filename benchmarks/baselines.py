@@ -93,6 +93,26 @@ class LateFusion(ClassifierMixin, BaseEstimator):
         return np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], self.prior_)
 
 
+class SeveralFits(ClassifierMixin, BaseEstimator):
+    """The mean probability of fits that differ in their seed: scikit-learn's `VotingClassifier`, also of labels."""
+
+    def __init__(self, estimator, n_fits=4, random_state=0):
+        self.estimator = estimator
+        self.n_fits = n_fits
+        self.random_state = random_state
+
+    def fit(self, X, y, validation_set=None):
+        seeds = [1000 * self.random_state + i for i in range(self.n_fits)]
+        self.fits_ = [
+            clone(self.estimator).set_params(random_state=seed).fit(X, y, validation_set=validation_set)
+            for seed in seeds
+        ]
+        return self
+
+    def predict_proba(self, X):
+        return np.mean([fitted.predict_proba(X) for fitted in self.fits_], axis=0)
+
+
 def _prior(y):
     return np.nanmean(y, axis=0) if y.ndim == 2 else np.bincount(y) / len(y)
 
@@ -279,6 +299,7 @@ GATED = {"n_members": 1, "masking": None, "entropy_weight": 0, "agreement_weight
 # Name to (settings to choose from on validation rows, what makes the model of one of them).
 MODELS = {
     "AECF": ([{}], lambda: AECFClassifier()),
+    "AECF, mean of 4 fits": ([{}], lambda: SeveralFits(AECFClassifier())),
     "AECF, tuned": (NETS, lambda **s: AECFClassifier(**{**LONGER, **s})),
     "gated fusion": ([{}], lambda: AECFClassifier(temperature=None, **GATED)),
     "gated fusion + temperature": ([{}], lambda: AECFClassifier(**GATED)),

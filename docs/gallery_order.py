@@ -4,8 +4,9 @@ from pathlib import Path
 
 ORDER = (
     "plot_quickstart", "plot_clinic", "plot_text_column", "plot_calibration",
-    "plot_robustness_report", "plot_lying_sensor", "plot_grid_search", "plot_conformal_sets", "plot_stacking",
-    "plot_frozen_clip", "plot_onnx", "plot_own_encoder", "plot_own_masking", "plot_torch_loop",
+    "plot_robustness_report", "plot_lying_sensor", "plot_stream_updates", "plot_grid_search",
+    "plot_conformal_sets", "plot_stacking", "plot_frozen_clip", "plot_onnx", "plot_own_encoder",
+    "plot_own_masking", "plot_torch_loop",
 )  # fmt: skip
 SECTIONS = ("start", "practice", "torch_users")
 

@@ -1,20 +1,19 @@
 """AECFClassifier: checks, labels and the order of the phases; tensors are `_training`'s."""
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from sklearn_aecf._data import (
     as_array,
+    as_dense,
     as_numbers,
     did_you_mean,
-    flags_of,
     form_of,
     frame_columns,
     holds_more_than_numbers,
@@ -26,13 +25,15 @@ from sklearn_aecf._data import (
 )
 from sklearn_aecf._export import ExportMixin
 from sklearn_aecf._inputs import NetworkInputs
-from sklearn_aecf._model import Model
-from sklearn_aecf._problem import as_label_array, read_targets
+from sklearn_aecf._labels import as_label_array
+from sklearn_aecf._predicting import PredictingMixin
+from sklearn_aecf._problem import magnitude, near_one, read_targets
 from sklearn_aecf._rows import (
     LabelledRows,
+    checked_weights,
     hold_out,
+    refuse_other_length,
     refuse_other_rows,
-    row_weights,
     usable_rows,
     warn_filled,
     warn_never_observed,
@@ -58,7 +59,8 @@ from sklearn_aecf._training import (
     validation_views,
 )
 from sklearn_aecf._training._own_encoders import own_encoders
-from sklearn_aecf.distributed import current_ranks
+from sklearn_aecf._updating import UpdatingMixin
+from sklearn_aecf.distributed import ALONE, current_ranks
 from sklearn_aecf.masking import (
     Corruption,
     EntropyMasking,
@@ -73,31 +75,12 @@ from sklearn_aecf.nn._runtime import choose_device, seeded, suited_threads, usua
 # More held-out rows than this would make no validation loss more certain than the differences that matter.
 MAX_HELD_OUT = 10_000
 
-# Stochastic passes that measure the uncertainty of a single member afterwards.
-N_SAMPLES = 32
-
-
-def tells_reliability(classifier):
-    """Whether a classifier learns which values to trust.
-
-    Raises
-    ------
-    AttributeError
-        If it does not; scikit-learn shows it as the cause.
-    """
-    if classifier.corruption_rate == 0:
-        raise AttributeError("All values are believed, because corruption_rate is 0; fit with, e.g., 0.1.")
-    if hasattr(classifier, "net_") and not isinstance(classifier.net_.module_, AECFNetwork):
-        raise AttributeError(
-            "The network cannot tell which values to trust; derive it from AECFNetwork, and return all that its "
-            "forward returns."
-        )
-    return True
-
 
 class AECFClassifier(
     SavingMixin,
     ExportMixin,
+    UpdatingMixin,
+    PredictingMixin,
     NestedEncodersMixin,
     ClassNamePrefixFeaturesOutMixin,
     CallbackSupportMixin,
@@ -408,8 +391,6 @@ class AECFClassifier(
         tags.classifier_tags.multi_label = True
         return tags
 
-    # Fitting
-
     @with_callbacks
     def fit(self, X, y, sample_weight=None, *, groups=None, validation_set=None):
         """Fit to rows of several modalities.
@@ -427,7 +408,8 @@ class AECFClassifier(
         groups : array-like of shape (n_rows,), default=None
             Whom each row comes from, e.g. the hospital or the user. Whole groups are then held out, so that training
             stops, and confidence is calibrated, on rows of others, as `predict` will get. scikit-learn's searches pass
-            it on where metadata routing is enabled and asked for: ``clf.set_fit_request(groups=True)``.
+            it on where metadata routing is enabled and asked for: ``clf.set_fit_request(groups=True)``. Beside a
+            `validation_set` nothing is drawn; a mask that tears groups apart is told.
         validation_set : mask of shape (n_rows,) or tuple (X, y), default=None
             The rows to hold out instead of a random share: True in a mask over the rows of `X` (which scikit-learn's
             tools can slice), or other data in the same form, e.g. of other users.
@@ -443,12 +425,7 @@ class AECFClassifier(
             One sentence that names the modality, what was expected, what came and what to do; before any training. The
             estimator is then as it was.
         """
-        self._validate_params()
-        if self.network is not None and not isinstance(self.network, type) and hasattr(self.network, "parameters"):
-            raise TypeError(
-                "network must be a class, or a function that makes a module of the arguments of AECFNetwork. Got a "
-                "module; give its class."
-            )
+        self._check_params()
         again = self.warm_start and hasattr(self, "net_")
         ranks = current_ranks()
         with all_or_nothing(self), usual_torch(), Interrupts() as interrupts:
@@ -463,6 +440,14 @@ class AECFClassifier(
                 raise KeyboardInterrupt
         return self
 
+    def _check_params(self):
+        self._validate_params()
+        if self.network is not None and not isinstance(self.network, type) and hasattr(self.network, "parameters"):
+            raise TypeError(
+                "network must be a class, or a function that makes a module of the arguments of AECFNetwork. Got a "
+                "module; give its class."
+            )
+
     def _read_rows(self, X, y, sample_weight, groups, validation_set, again, ranks):
         """X and y as rows to train and to validate on, with their weights, and a seed."""
         data = self._read(X, reset=not again)
@@ -471,22 +456,22 @@ class AECFClassifier(
             problem, targets = self._problem, self._problem.encode(as_label_array(y, self.classes_))
         else:
             problem, targets = read_targets(y)
-        if len(targets) != len(data):
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
-                f"{len(targets)}. Give one label per row."
-            )
-        weight = row_weights(sample_weight, len(data))
-        seed = ranks.exchange(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))[0]
+        refuse_other_length(data, targets)
+        given = checked_weights(sample_weight, len(data))
+        weight = near_one(given)
+        seed = ranks.exchange(self._drawn_seed())[0]
         usable = usable_rows(data, targets, weight, problem)
         if isinstance(validation_set, tuple | list) and len(validation_set) != len(data):
             typical = weight[usable.rows].mean()
             validation_set = self._read_validation(validation_set, data.spec, problem, typical)
         fraction = _validation_fraction(self.validation_fraction, len(data)) if self.early_stopping else None
         training, validation = hold_out(usable, validation_set, fraction, groups, seed, problem)
+        training, validation, weigh = weighed(training, validation, self.class_weight, problem)
         if not again:
             self._adopt(data.spec, problem)
-        return *weighed(training, validation, self.class_weight, problem), seed
+            # Further rows will be weighed as these.
+            self._weigher, self._weight_exponent = weigh, magnitude(given)
+        return training, validation, seed
 
     def _adopt(self, spec, problem):
         """Take on what X and y look like, and the attributes that say so."""
@@ -517,18 +502,18 @@ class AECFClassifier(
         with seeded(seed, device):
             with ranks.together():
                 corruption.check()
-                net, views = self._prepare(training, validation, again, device, ranks)
-                self.net_ = net
-                # Rows that this rank trains on; those held out are shared batch by batch.
-                rows = training_rows(self._inputs, training.some(ranks.share(len(training))), device)
-            with suited_threads(net.batch_size * self._work_per_row(net)):
-                net.epoch_tasks, net.interrupts, net.ranks = EpochTasks(self, net.max_epochs), interrupts, ranks
-                net.partial_fit(rows)
-                net.epoch_tasks.end()
-        net.refuse_divergence()
+                if not again:
+                    self._inputs = self._fitted_inputs(training, ranks=ranks)
+                learnt_from = training.chosen_targets, training.weight, training.label_weight
+                self.class_prior_ = self._problem.prior(*learnt_from)
+                self._prior_weight = self._problem.prior_weight(*learnt_from)
+                self.temperature_ = None
+                views = validation_views(validation, self._inputs)
+            before, schedule = self.net_ if again else None, self._schedule(len(training))
+            self._train_net(training, validation, views, schedule, device, before, interrupts, ranks)
+        net = self.net_
         if net.interrupted_ and (fits_repeatedly() or not ranks.alone):
             raise KeyboardInterrupt
-        net.release()
         if not self.warm_start:
             net.optimizer_.state.clear()
         net.history_ = ranks.exchange(net.history)[0]
@@ -544,35 +529,41 @@ class AECFClassifier(
                 )
             net.module_.reliability = None if found is None else found.to(device)
 
-    def _prepare(self, training, validation, again, device, ranks):
-        """The net with its initial weights, and the views that it is validated on."""
-        if not again:
-            self._inputs = NetworkInputs.fit(
-                training,
-                standardized=self._standardized,
-                gap_indicator=self.add_gap_indicator,
-                raw=frozenset(self.encoders or ()),
-                ranks=ranks,
-            )
-        self.class_prior_ = self._problem.prior(training.chosen_targets, training.weight, training.label_weight)
-        self.temperature_ = None
-        views = validation_views(validation, self._inputs)
-        schedule = self._schedule(len(training))
-        net = self._make_net(
-            own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
-            None if validation is None else training_rows(self._inputs, validation, device, views),
-            schedule._replace(batch_size=ranks.part_of(schedule.batch_size)),
-            device,
-            self.callbacks,
-            # Checkpoints are written and read by callbacks alone.
-            self._fingerprint(training, views) if self.callbacks else "",
+    def _fitted_inputs(self, training, **options):
+        return NetworkInputs.fit(
+            training,
+            standardized=self._standardized,
+            gap_indicator=self.add_gap_indicator,
+            raw=frozenset(self.encoders or ()),
+            **options,
         )
-        if again:
-            net.take_over(self.net_)
-        else:
-            net.initialize()
-        ranks.start_alike([net.module_, net.criterion_])
-        return net, views
+
+    def _train_net(self, training, validation, views, schedule, device, before, interrupts, ranks=ALONE):
+        """A net of the parameters, trained on some rows; it goes on from the net `before`, if there is one."""
+        with ranks.together():
+            net = self._make_net(
+                own_encoders(self.encoders or {}, self._inputs, training, int(self.embed_dim)),
+                None if validation is None else training_rows(self._inputs, validation, device, views),
+                schedule._replace(batch_size=ranks.part_of(schedule.batch_size)),
+                device,
+                self.callbacks,
+                # Checkpoints are written and read by callbacks alone.
+                self._fingerprint(training, views) if self.callbacks else "",
+            )
+            if before is not None:
+                net.take_over(before)
+            else:
+                net.initialize()
+            ranks.start_alike([net.module_, net.criterion_])
+            self.net_ = net
+            # Rows that this rank trains on; those held out are shared batch by batch.
+            rows = training_rows(self._inputs, training.some(ranks.share(len(training))), device)
+        with suited_threads(net.batch_size * self._work_per_row(net)):
+            net.epoch_tasks, net.interrupts, net.ranks = EpochTasks(self, net.max_epochs), interrupts, ranks
+            net.partial_fit(rows)
+            net.epoch_tasks.end()
+        net.refuse_divergence()
+        net.release()
 
     def _schedule(self, n_rows):
         return Schedule.of(n_rows, self.batch_size, self.max_epochs, self.n_iter_no_change)
@@ -661,6 +652,7 @@ class AECFClassifier(
 
     def _read(self, X, *, reset, spec=None):
         """X as `Modalities`, checked against what was fitted unless `reset`."""
+        refuse_single_rows(X)
         plain = form_of(X, self.modalities).is_plain_table
         if plain:
             X = self._validated_table(X, reset)
@@ -688,6 +680,7 @@ class AECFClassifier(
         """X as scikit-learn's own checks leave it, which know numbers only."""
         if is_frame(X):
             refuse_twins(frame_columns(X), "X")
+            X = as_dense(X)
         elif isinstance(X, list | tuple):
             X = as_array(X, "X")
         if holds_more_than_numbers(X):
@@ -700,179 +693,7 @@ class AECFClassifier(
             self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_features=int(reset)
         )
 
-    # Predicting
-
-    @property
-    def _model(self):
-        """What answers: the fitted parts together. Made anew, so that there is one truth about each."""
-        return Model(
-            network=self.net_.module_,
-            inputs=self._inputs,
-            problem=self._problem,
-            prior=self.class_prior_,
-            temperature=self.temperature_,
-            device=self.net_.device,
-            precision=self.net_.precision,
-            embed_dim=self.net_.module__embed_dim,
-            encoder_width=self.net_.module__hidden_dim * len(self._inputs.active),
-            head_width=self.net_.module__n_members * self.net_.module__embed_dim,
-            work_per_row=self._work_per_row(self.net_),
-        )
-
-    def predict_proba(self, X):
-        """Probability of each class, or of each label.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Modalities may be left out of a dict, or be None: they count as missing.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows, n_classes) or (n_rows, n_labels)
-            The class prior in rows with nothing observed, with one warning a call.
-        """
-        data, model = self._checked_input(X), self._model
-        unobserved = ~model.observed(data)
-        if unobserved.any():
-            warn_caller(
-                f"{unobserved.sum()} of {len(data)} rows have no observed modality; their prediction is the class "
-                "prior.",
-            )
-        return model.probabilities(data)[:, 0]
-
-    def predict_proba_subsets(self, X, subsets):
-        """Probabilities from several subsets of the modalities, embedding every row once.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Rows in the form that `fit` got; modalities may be left out of a dict.
-        subsets : array-like of bool, shape (n_subsets, n_modalities), or list of lists of str
-            In the order of `modality_names_`, or names; a row is predicted from what it has of the subset.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_subsets, n_rows, n_classes) or (n_subsets, n_rows, n_labels)
-            The class prior where a row has nothing of the subset.
-        """
-        data = self._checked_input(X)
-        subsets = subsets_as_flags(subsets, data.names)
-        probability = self._model.probabilities(data, data.present[:, None] & subsets)
-        return np.ascontiguousarray(probability.swapaxes(0, 1))
-
-    def predict_log_proba(self, X):
-        """Logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : as in `predict_proba`
-            Rows in the form that `fit` got; modalities may be left out of a dict.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows, n_classes) or (n_rows, n_labels)
-            As `predict_proba`, in logarithms.
-        """
-        return np.log(self.predict_proba(X))
-
-    def predict(self, X):
-        """Most probable class of each row, or 0/1 a label.
-
-        Parameters
-        ----------
-        X : as in `predict_proba`
-            Rows in the form that `fit` got; modalities may be left out of a dict.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,) or (n_rows, n_labels)
-            Classes, as `fit` got them; with several labels, 0/1 a label.
-        """
-        probability = self.predict_proba(X)
-        return self._problem.decode(probability)
-
-    def score(self, X, y, sample_weight=None):
-        """Accuracy; of several labels a row, the share of rows with every reported label right.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Rows in the form that `fit` got; modalities may be left out of a dict.
-        y : array-like of shape (n_rows,) or (n_rows, n_labels)
-            NaN or -1 where a label was not reported.
-        sample_weight : array-like of shape (n_rows,), default=None
-            Weight of each row; None weighs all alike.
-
-        Returns
-        -------
-        float
-            From 0 to 1; 1 is best.
-        """
-        check_is_fitted(self)
-        return self._problem.score(self.predict(X), as_label_array(y, self.classes_), sample_weight)
-
-    def gate_weights(self, X):
-        """Weight of each modality in each row.
-
-        Parameters
-        ----------
-        X : as in `predict_proba`
-            Rows in the form that `fit` got; modalities may be left out of a dict.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows, n_modalities)
-            Rows sum to 1; exactly 0 where a modality is missing, and in rows with nothing observed.
-        """
-        return self._model.gate_weights(self._checked_input(X))
-
-    @available_if(tells_reliability)
-    def modality_reliability(self, X):
-        """How far the values of each modality can be trusted: low where its sensor seems to be broken.
-
-        Parameters
-        ----------
-        X : as in `predict_proba`
-            Rows in the form that `fit` got; modalities may be left out of a dict.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows, n_modalities)
-            Probability that the values are worth listening to, `corruption_rate` being the share that is not. 1 for
-            a modality of which fewer than 220 rows are known (300 where none are held out); NaN where a modality is
-            missing, or was in all of training. Gate weights are proportional to it, as far as it is below what one
-            genuine training row in ten falls short of. A row whose modalities are all unreliable goes to the class
-            prior.
-
-        Raises
-        ------
-        AttributeError
-            If ``corruption_rate=0``, or `network` makes no `AECFNetwork`.
-        """
-        data = self._checked_input(X)
-        return self._model.reliability(data)
-
-    def uncertainty(self, X):
-        """``U(x)``, by which the entropy term is weighed: how far the members of the ensemble disagree.
-
-        Parameters
-        ----------
-        X : as in `predict_proba`
-            Rows in the form that `fit` got; modalities may be left out of a dict.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows,)
-            Variance of the members' probabilities, a mean over classes; with ``n_members=1`` that of 32 passes with
-            dropout, always the same. NaN in rows with nothing observed.
-
-        References
-        ----------
-        .. [1] Chlon, Chlon and Awada, arXiv:2505.15417: ``Var_K`` by MC dropout or a deep ensemble.
-        """
-        return self._model.uncertainty(self._checked_input(X), N_SAMPLES)
-
+    # Here and not in a mixin: scikit-learn wraps what the class itself defines for `set_output`.
     def transform(self, X):
         """Fused embedding of each row.
 
@@ -888,45 +709,16 @@ class AECFClassifier(
         """
         return self._model.fused(self._checked_input(X))
 
-    def to_device(self, device):
-        """Move the fitted model.
 
-        Parameters
-        ----------
-        device : str
-            E.g. ``"cpu"`` or ``"cuda"``; see the parameter.
-
-        Returns
-        -------
-        self
-            The estimator itself.
-        """
-        check_is_fitted(self)
-        self.net_.move_to(choose_device(device))
-        return self
-
-    def _checked_input(self, X):
-        check_is_fitted(self)
-        return self._read(X, reset=False)
-
-
-def subsets_as_flags(subsets, names):
-    """Subsets of modalities, bool of shape (n_subsets, n_modalities), from flags or lists of names."""
-    lists = isinstance(subsets, list | tuple) and all(isinstance(subset, list | tuple | set) for subset in subsets)
-    if lists and len(subsets) == 0:
-        raise ValueError("subsets is empty; give at least one.")
-    if lists and all(isinstance(name, str) for subset in subsets for name in subset):
-        return np.asarray([flags_of(subset, names) for subset in subsets], dtype=bool)
-    try:
-        flags = np.asarray(subsets)
-    except ValueError:
-        flags = np.empty(0, dtype=object)
-    if flags.dtype != bool or flags.ndim != 2 or flags.shape[1] != len(names):
+def refuse_single_rows(X):
+    """Raise where X is one row, or rows, in a form that is no table."""
+    if isinstance(X, list | tuple) and X and isinstance(X[0], Mapping):
+        raise TypeError("X is a list of dicts, one a row; make a table of it: pandas.DataFrame(X).")
+    if hasattr(X, "to_frame") and getattr(X, "shape", (0, 0))[1:] == ():
         raise ValueError(
-            f"subsets must be an array of bools with {len(names)} columns ({', '.join(names)}), or a list of lists of "
-            f"these names. Got {flags.dtype} of shape {flags.shape}."
+            f"X is a Series of {len(X)} values; give a DataFrame: of one row, e.g., frame.iloc[[0]], of one column "
+            "X.to_frame()."
         )
-    return flags
 
 
 def masking_of(masking, rate):

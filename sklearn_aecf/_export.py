@@ -69,6 +69,9 @@ class ModelGraph(nn.Module):
         self.preparation = Preparation(inputs)
         self.network = deepcopy(model.network).cpu().eval()
         self.calibration = model.calibration.float()
+        # A modality that may come, but has not, is not heard.
+        silent = inputs.seen is not None and not inputs.seen.all()
+        self.register_buffer("seen", torch.from_numpy(inputs.seen) if silent else None)
         self.register_buffer("placement", torch.eye(len(names))[torch.from_numpy(inputs.active)])
         self.requires_grad_(False)
 
@@ -96,6 +99,8 @@ class ModelGraph(nn.Module):
         if not torch.compiler.is_compiling():
             self._check(arrays)
         inputs, present = self.preparation([arrays[name] for name in self.shapes])
+        if self.seen is not None:
+            present = present & self.seen
         output = self.network(inputs, present)
         trust = output["trust"][:, 0] if "trust" in output else None
         probability = self.calibration(mean_logits(self.problem, output)[:, 0], present, trust)

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -31,16 +31,44 @@ class ModalityStatistics:
         Weighted mean and standard deviation of the observed values; a constant feature has scale 1.
     gaps : ndarray of int
         Features that get an indicator column, because training rows lack them at times.
+    total, variance : ndarray of float64, shape (n_features,), or None
+        Weight of the observed values and their variance, also where the scale is 1: what further rows are merged with.
+        None where a file did not say.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     gaps: np.ndarray
+    total: np.ndarray | None = None
+    variance: np.ndarray | None = None
 
     @property
     def n_inputs(self):
         """Columns that the network sees."""
         return len(self.mean) + len(self.gaps)
+
+    def merged(self, further, *, standardize=True):
+        """Statistics of these rows and further ones together.
+
+        Parameters
+        ----------
+        further : ModalityStatistics
+        standardize : bool
+
+        Returns
+        -------
+        ModalityStatistics
+
+        References
+        ----------
+        .. [1] Chan, Golub and LeVeque, *Algorithms for Computing the Sample Variance*, The American Statistician 37(3).
+        """
+        total = self.total + further.total
+        share = np.divide(further.total, total, out=np.zeros_like(total), where=total > 0)
+        step = further.mean - self.mean
+        mean = self.mean + share * step
+        variance = (1 - share) * self.variance + share * further.variance + share * (1 - share) * step**2
+        return replace(self, mean=mean, scale=_scale(mean, variance, standardize), total=total, variance=variance)
 
     @cached_property
     def fit_float32(self):
@@ -115,16 +143,21 @@ def fit_statistics(array, present, sample_weight, *, standardize=True, gap_indic
     """
     each = ranks.exchange(_sums(array, present, sample_weight, ranks.portion(len(array))))
     sums = functools.reduce(operator.add, each)
-    total = np.where(sums.total > 0, sums.total, 1)
-    offset = sums.first / total
+    divisor = np.where(sums.total > 0, sums.total, 1)
+    offset = sums.first / divisor
     mean = sums.shift + offset
-    variance = np.maximum(sums.second / total - offset**2, 0)
+    variance = np.maximum(sums.second / divisor - offset**2, 0)
+    indicated = np.flatnonzero(sums.gaps) if gap_indicator else np.zeros(0, dtype=np.intp)
+    return ModalityStatistics(mean, _scale(mean, variance, standardize), indicated, sums.total, variance)
+
+
+def _scale(mean, variance, standardize):
+    """Standard deviations, 1 where a feature is constant or not standardised."""
+    if not standardize:
+        return np.ones(len(mean))
     # Below the rounding error of the sums a spread is noise: the feature is constant.
     constant = variance <= (10 * np.finfo(np.float64).eps * mean) ** 2
-    scale = np.where(constant | (variance == 0), 1, np.sqrt(variance))
-    if not standardize:
-        scale = np.ones(len(mean))
-    return ModalityStatistics(mean, scale, np.flatnonzero(sums.gaps) if gap_indicator else np.zeros(0, dtype=np.intp))
+    return np.where(constant | (variance == 0), 1, np.sqrt(variance))
 
 
 def _sums(array, present, sample_weight, portion):
@@ -292,16 +325,19 @@ class NetworkInputs:
     Attributes
     ----------
     active : ndarray of int
-        Modalities that at least one training row had; the network has no part for the others.
+        Modalities that the network has a part for: those that at least one training row had, or may have later.
     parts : list of TableInput or RawInput
         One per active modality.
+    seen : ndarray of bool, shape (n_active,), or None
+        Which of them a training row had; None is all.
     """
 
     active: np.ndarray
     parts: list
+    seen: np.ndarray | None = None
 
     @classmethod
-    def fit(cls, labelled, *, standardized, gap_indicator, raw=frozenset(), ranks: Ranks = ALONE):
+    def fit(cls, labelled, *, standardized, gap_indicator, raw=frozenset(), more_to_come=False, ranks: Ranks = ALONE):
         """Statistics of the labelled rows, a chunk at a time.
 
         Parameters
@@ -312,31 +348,63 @@ class NetworkInputs:
         gap_indicator : bool
         raw : set of str
             Modalities with an encoder of their own.
+        more_to_come : bool
+            Whether further rows will follow: of modalities that nobody has yet, and with gaps in any feature.
         ranks : Ranks
             Each reads its portion of the rows.
         """
         data, rows = labelled.data, labelled.rows
-        active = np.flatnonzero(data.present[rows].any(axis=0))
+        seen = data.present[rows].any(axis=0)
+        wide = np.asarray([np.prod(array.shape[1:]) > 0 for array in data.arrays])
+        active = np.flatnonzero(wide if more_to_come else seen)
         parts = []
         for m in active:
             name, array = data.names[m], data.arrays[m]
             own = name in raw
             statistics = None
             if standardized(name) or not own:
-                statistics = fit_statistics(
-                    _RowsOf(array, rows),
-                    data.present[rows, m],
-                    labelled.sample_weight[rows],
+                statistics = _statistics(
+                    labelled,
+                    m,
                     standardize=standardized(name),
                     gap_indicator=gap_indicator and not own,
                     ranks=ranks,
                 )
+                if more_to_come and gap_indicator and not own:
+                    statistics = replace(statistics, gaps=np.arange(len(statistics.mean)))
             if own:
                 dtype = torch.float32 if statistics is not None else _raw_dtype(array.dtype)
                 parts.append(RawInput(name, array.shape[1:], dtype, statistics))
             else:
                 parts.append(TableInput(statistics, standardized(name)))
-        return cls(active, parts)
+        return cls(active, parts, seen[active] if more_to_come else None)
+
+    def updated(self, labelled):
+        """The same with the statistics of further rows merged in.
+
+        Parameters
+        ----------
+        labelled : LabelledRows
+
+        Returns
+        -------
+        NetworkInputs
+        """
+        present = labelled.present(self.active).any(axis=0)
+        parts = list(self.parts)
+        for i in np.flatnonzero(present):
+            part, m = self.parts[i], self.active[i]
+            if part.statistics is not None:
+                standardize = getattr(part, "standardize", True)
+                further = _statistics(labelled, m, standardize=standardize)
+                parts[i] = replace(part, statistics=part.statistics.merged(further, standardize=standardize))
+        return replace(self, parts=parts, seen=None if self.seen is None else self.seen | present)
+
+    def seen_among(self, n_modalities):
+        """Which modalities of X a training row had, bool of shape (n_modalities,)."""
+        seen = np.zeros(n_modalities, dtype=bool)
+        seen[self.active] = True if self.seen is None else self.seen
+        return seen
 
     @property
     def n_features(self) -> list[int]:
@@ -474,6 +542,12 @@ class PreparedRaw(nn.Module):
     def forward(self, x: Tensor, missing: Tensor, present: Tensor) -> Tensor:
         """See `PreparedTable.forward`."""
         return _shaped(x.masked_fill(~present[:, None], 0).to(self.dtype), self.shape)
+
+
+def _statistics(labelled, m, **options):
+    """`fit_statistics` of one modality of the labelled rows."""
+    data, rows = labelled.data, labelled.rows
+    return fit_statistics(_RowsOf(data.arrays[m], rows), data.present[rows, m], labelled.sample_weight[rows], **options)
 
 
 class _RowsOf:

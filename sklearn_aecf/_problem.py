@@ -4,7 +4,6 @@ A problem encodes y, weighs it, knows the loss and the link between logits and p
 back into labels. A further kind of target is a further class here, and its terms in `losses`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
@@ -12,18 +11,15 @@ import numpy as np
 import torch
 from scipy.special import expit, log_softmax
 from sklearn.metrics import accuracy_score
-from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_aecf._data import (
     did_you_mean,
-    frame_columns,
-    is_frame,
+    is_missing,
     quoted,
-    refuse_twins,
-    select_columns,
-    tensor_to_array,
+    warn_caller,
 )
+from sklearn_aecf._labels import as_label_array, has_labels, label_names, labels_of, mixed_types, one_column
 from sklearn_aecf.losses import (
     mean_multiclass_logits,
     mean_multilabel_logits,
@@ -61,8 +57,46 @@ class Targets:
         return Targets(self.encoded[rows], None if self.reported is None else self.reported[rows])
 
 
-# From targets and sample weights to weights of rows, 1 on average where they were learnt, and of labels (or None).
-Weigher = Callable[[Targets, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+@dataclass(frozen=True)
+class ClassWeigher:
+    """From targets and sample weights to weights of rows, 1 on average where they were learnt; no weights of labels.
+
+    Attributes
+    ----------
+    per_class : ndarray of shape (n_classes,)
+    typical : float
+        Weight of a row on average.
+    """
+
+    per_class: np.ndarray
+    typical: float
+
+    def __call__(self, targets: Targets, sample_weight: np.ndarray) -> tuple[np.ndarray, None]:
+        return sample_weight * self.per_class[targets.encoded] / self.typical, None
+
+
+@dataclass(frozen=True)
+class LabelWeigher:
+    """From targets and sample weights to weights of rows and of labels, 1 on average where they were learnt.
+
+    Attributes
+    ----------
+    factors : ndarray of float32, shape (2, n_labels)
+        Of the values 0 and 1 of each label.
+    typical_row, typical_label : float
+        Weights on average.
+    """
+
+    factors: np.ndarray
+    typical_row: float = 1.0
+    typical_label: float = 1.0
+
+    def entries(self, targets: Targets) -> np.ndarray:
+        """Weight of each label of each row, 0 where it was not reported, shape (n_rows, n_labels)."""
+        return targets.reported * np.where(targets.encoded == 1, self.factors[1], self.factors[0])
+
+    def __call__(self, targets: Targets, sample_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return sample_weight / self.typical_row, self.entries(targets) / self.typical_label
 
 
 @dataclass(frozen=True)
@@ -87,12 +121,12 @@ class Multiclass:
     @classmethod
     def of(cls, table):
         """The problem that a target of one column poses, and the target encoded."""
-        labels = _one_column(table)
+        labels = one_column(table)
         try:
             check_classification_targets(labels)
             found, indices = np.unique(labels, return_inverse=True)
         except TypeError:
-            raise _mixed_types(labels) from None
+            raise mixed_types(labels) from None
         if len(found) == 0:
             raise ValueError("y is empty; give one label per row of X.")
         if len(found) < 2:
@@ -101,13 +135,13 @@ class Multiclass:
 
     def encode(self, table):
         """Targets of further rows; a class that is new is an error."""
-        if _has_labels(table):
+        if has_labels(table):
             raise ValueError("y has one column per label, but it had one class per row before; give it the same form.")
-        labels = _one_column(table)
+        labels = one_column(table)
         try:
             unknown = np.setdiff1d(labels, self.classes)
         except TypeError:
-            raise _mixed_types(labels) from None
+            raise mixed_types(labels) from None
         if unknown.size:
             raise ValueError(
                 f"y has class {unknown.tolist()[0]!r}, which was not among the classes before: {self.classes.tolist()}."
@@ -122,11 +156,20 @@ class Multiclass:
                 "AECFClassifier needs at least 2 classes."
             )
 
+    def warn_never_seen(self, targets):
+        """Say which classes no row to train on has, of which nothing can be learnt."""
+        never = np.setdiff1d(np.arange(len(self.classes)), targets.encoded)
+        if len(never):
+            warn_caller(
+                f"No row to train on has class {', '.join(map(repr, self.classes[never].tolist()))}, so that it is "
+                "not learnt; its rows are held out, have weight 0 or nothing observed."
+            )
+
     def strata(self, targets):
         """What a split keeps the shares of, or None."""
         return targets.encoded
 
-    def weigher(self, targets, sample_weight, class_weight) -> Weigher:
+    def weigher(self, targets, sample_weight, class_weight) -> ClassWeigher:
         """Learn from rows what each class weighs.
 
         Parameters
@@ -146,12 +189,26 @@ class Multiclass:
                 raise ValueError(f"class_weight must be above 0 for at least 2 classes. Got {class_weight!r}.")
             per_class = near_one(per_class)
         typical = (sample_weight * per_class[targets.encoded]).mean() or 1.0
-        return lambda targets, sample_weight: (sample_weight * per_class[targets.encoded] / typical, None)
+        return ClassWeigher(per_class, typical)
 
     def prior(self, targets, row_weight, label_weight):
         """Weighted share of each class, shape (n_classes,)."""
         counts = np.bincount(targets.encoded, weights=row_weight, minlength=len(self.classes))
         return counts / counts.sum()
+
+    def admits(self, prior):
+        """Whether these are classes as `of` finds them, and a prior of theirs is one."""
+        in_order = np.array_equal(np.unique(self.classes), self.classes)
+        return in_order and _shares_of(self.classes, prior) and bool(abs(prior.sum() - 1) < 1e-6)
+
+    @property
+    def flat_prior(self):
+        """The prior of which nothing is known: all classes alike."""
+        return np.full(len(self.classes), 1 / len(self.classes))
+
+    def prior_weight(self, targets, row_weight, label_weight):
+        """What the shares of `prior` are shares of, shape (n_classes,): the weight of all rows."""
+        return np.full(len(self.classes), row_weight.sum(), dtype=np.float64)
 
     def target_of(self, targets):
         """What `SubsetTemperature` and scorers take for y: class indices."""
@@ -244,7 +301,7 @@ class Multilabel:
     @classmethod
     def of(cls, table, names=None):
         """The problem that a target of several columns poses, and the target encoded."""
-        targets = _labels_of(table)
+        targets = Targets(*labels_of(table))
         classes = np.arange(targets.encoded.shape[1]) if names is None else np.asarray(names, dtype=object)
         empty = ~targets.reported.any(axis=0)
         if empty.any():
@@ -253,9 +310,9 @@ class Multilabel:
 
     def encode(self, table):
         """Targets of further rows."""
-        if not _has_labels(table):
+        if not has_labels(table):
             raise ValueError("y has one class per row, but it had one column per label before; give it the same form.")
-        targets = _labels_of(table)
+        targets = Targets(*labels_of(table))
         if targets.encoded.shape[1] != len(self.classes):
             raise ValueError(f"y has {targets.encoded.shape[1]} labels, but there were {len(self.classes)} before.")
         return targets
@@ -263,11 +320,14 @@ class Multilabel:
     def refuse_constant(self, targets):
         """Nothing: a label of one value is learnt as such."""
 
+    def warn_never_seen(self, targets):
+        """Nothing: see `refuse_constant`."""
+
     def strata(self, targets):
         """None: there are as many combinations of labels as rows."""
         return None
 
-    def weigher(self, targets, sample_weight, class_weight) -> Weigher:
+    def weigher(self, targets, sample_weight, class_weight) -> LabelWeigher:
         """Learn from rows what each value of each label weighs.
 
         Parameters
@@ -291,17 +351,26 @@ class Multilabel:
             if not factors.any():
                 raise ValueError(f"class_weight must be above 0 for at least one label. Got {class_weight!r}.")
 
-        def entries(targets):
-            return targets.reported * np.where(targets.encoded == 1, factors[1], factors[0])
-
-        typical_row = sample_weight.mean() or 1.0
-        typical_label = entries(targets).mean() or 1.0
-        return lambda targets, sample_weight: (sample_weight / typical_row, entries(targets) / typical_label)
+        typical_label = LabelWeigher(factors).entries(targets).mean() or 1.0
+        return LabelWeigher(factors, sample_weight.mean() or 1.0, typical_label)
 
     def prior(self, targets, row_weight, label_weight):
         """Weighted share of positives among the reported of each label, shape (n_labels,)."""
         weights = label_weight.astype(np.float64) * row_weight[:, None]
         return (weights * targets.encoded).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-12)
+
+    def admits(self, prior):
+        """Whether each label has a name of its own, and a prior of theirs is one."""
+        return len(set(self.classes.tolist())) == len(self.classes) and _shares_of(self.classes, prior)
+
+    @property
+    def flat_prior(self):
+        """The prior of which nothing is known: 0 and 1 alike."""
+        return np.full(len(self.classes), 0.5)
+
+    def prior_weight(self, targets, row_weight, label_weight):
+        """What the shares of `prior` are shares of, shape (n_labels,): the weight of the rows that report a label."""
+        return row_weight @ label_weight.astype(np.float64)
 
     def target_of(self, targets):
         """What `SubsetTemperature` takes for y: 0 and 1, NaN where not reported."""
@@ -404,7 +473,52 @@ def read_targets(y):
         If y has NaN (single label), other values than 0, 1, -1 and NaN (multilabel), or one class only.
     """
     table = as_label_array(y)
-    return Multilabel.of(table, _label_names(y)) if _has_labels(table) else Multiclass.of(table)
+    return Multilabel.of(table, label_names(y)) if has_labels(table) else Multiclass.of(table)
+
+
+def declared_problem(y, classes):
+    """The problem that y poses as the first of several parts, of which all classes are told beforehand.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+    classes : array-like of shape (n_classes,) or (n_labels,)
+        Classes, in any order; of several labels a row their names or positions, in the order of the columns.
+
+    Returns
+    -------
+    Multiclass or Multilabel
+
+    Raises
+    ------
+    ValueError
+        If classes is None, has fewer than two, has one twice among labels, or does not fit the columns of y.
+    """
+    if classes is None:
+        raise ValueError("classes must be passed on the first call to partial_fit; give all classes that may come.")
+    labels = np.asarray(classes)
+    if labels.ndim != 1:
+        raise ValueError(f"classes must be a list of all classes. Got shape {labels.shape}.")
+    if any(map(is_missing, labels)):
+        raise ValueError("classes holds a missing value; drop those rows from X and y, and it from classes.")
+    try:
+        found = np.unique(labels)
+    except TypeError:
+        raise mixed_types(labels, "classes") from None
+    if len(found) < 2:
+        raise ValueError(f"classes has {len(found)} class(es); AECFClassifier needs at least 2 classes.")
+    table = as_label_array(y)
+    if not has_labels(table):
+        return Multiclass(found)
+    if table.shape[1] != len(labels) or len(found) != len(labels):
+        raise ValueError(
+            f"classes must name each of the {table.shape[1]} labels of y once, in the order of its columns. Got "
+            f"{len(labels)} with {len(found)} different names."
+        )
+    names = label_names(y)
+    if names is not None and list(names) != labels.tolist():
+        raise ValueError(f"y has labels {quoted(names)}, but classes are {quoted(labels.tolist())}; give them alike.")
+    return Multilabel(labels if names is None else np.asarray(names, dtype=object))
 
 
 def read_labels(y):
@@ -420,14 +534,14 @@ def read_labels(y):
     """
     table = as_label_array(y)
     table = table.ravel() if table.ndim == 2 and table.shape[1] == 1 else table
-    if _has_labels(table):
-        targets = _labels_of(table)
+    if has_labels(table):
+        targets = Targets(*labels_of(table))
         return np.where(targets.reported, targets.encoded, np.nan)
-    labels = _one_column(table)
+    labels = one_column(table)
     try:
         np.unique(labels)
     except TypeError:
-        raise _mixed_types(labels) from None
+        raise mixed_types(labels) from None
     return labels
 
 
@@ -436,64 +550,22 @@ def problem_of(y, classes):
     return Multilabel(np.arange(np.shape(y)[1])) if np.ndim(y) == 2 else Multiclass(np.asarray(classes))
 
 
-def as_label_array(y, classes=None):
-    """y of any library as an array.
-
-    Parameters
-    ----------
-    y : array-like, DataFrame, tensor or sparse matrix
-    classes : ndarray, default=None
-        Names of labels at fit: the order of the columns of a DataFrame.
-    """
-    if y is None:
-        raise ValueError(
-            "AECFClassifier requires y to be passed, but the target y is None; give one label per row of X."
-        )
-    if hasattr(y, "detach"):
-        y = tensor_to_array(y, "y")
-    if hasattr(y, "toarray"):
-        return y.toarray()
-    names = _label_names(y)
-    if names is not None and classes is not None and classes.dtype.kind == "O" and list(names) != classes.tolist():
-        if sorted(names) != sorted(classes.tolist()):
-            raise ValueError(f"y has labels {quoted(names)}, but there were {quoted(classes.tolist())} before.")
-        y = select_columns(y, classes.tolist())
-    if hasattr(y, "to_numpy"):
-        y = y.to_numpy()
-    try:
-        table = np.asarray(y)
-    except ValueError:
-        raise ValueError(
-            "y has rows of different lengths; give one label per row, or encode lists of labels with "
-            "MultiLabelBinarizer."
-        ) from None
-    if table.dtype.kind == "V":
-        raise ValueError("y holds records; give one label per row, or 0 and 1 per label.")
-    if table.dtype.kind == "S" or (table.dtype.kind == "O" and any(isinstance(label, bytes) for label in table.flat)):
-        raise ValueError("y holds bytes; make them text, e.g. numpy.char.decode(y).")
-    return table
-
-
-def _label_names(y):
-    """Names of the columns of a DataFrame of labels, or None."""
-    if not is_frame(y) or len(frame_columns(y)) < 2:
-        return None
-    names = frame_columns(y)
-    refuse_twins(names, "y")
-    if all(isinstance(name, str) for name in names):
-        return names
-    if names != list(range(len(names))):
-        raise ValueError(f"y has columns named {quoted(names)}; name labels by text, or give an array without names.")
-    return None
-
-
 # By the name in a file.
 PROBLEMS = {"multiclass": Multiclass, "multilabel": Multilabel}
 
 
+def _shares_of(classes, prior):
+    return prior.shape == classes.shape and bool(((prior >= 0) & (prior <= 1)).all())
+
+
+def magnitude(weights):
+    """The power of two above the largest weight, as exponent."""
+    return int(np.frexp(weights.max())[1])
+
+
 def near_one(weights):
     """Weights of which only ratios matter, the largest brought near 1, without rounding."""
-    return np.ldexp(weights, -np.frexp(weights.max())[1])
+    return np.ldexp(weights, -magnitude(weights))
 
 
 def _weights_by_name(weights, names, what):
@@ -506,55 +578,3 @@ def _weights_by_name(weights, names, what):
         if not isinstance(weight, Real) or not 0 <= weight < np.inf:
             raise ValueError(f"class_weight[{name!r}] must be a number from 0 on. Got {weight!r}.")
     return weights or {}
-
-
-def _has_labels(table):
-    return table.ndim == 2 and table.shape[1] > 1
-
-
-def _one_column(table):
-    if table.ndim == 0:
-        raise ValueError(f"y must have one label per row. Got {table.item()!r}.")
-    labels = column_or_1d(table, warn=True)
-    _refuse_missing(labels)
-    return labels
-
-
-def _mixed_types(labels):
-    kinds = sorted({type(label).__name__ for label in labels})
-    return ValueError(f"y mixes labels of different types ({', '.join(kinds)}); give all of them one type.")
-
-
-def _refuse_missing(labels):
-    if labels.dtype.kind == "f":
-        missing = np.isnan(labels)
-    elif labels.dtype.kind == "O":
-        missing = np.array([label is None or label != label or str(label) == "<NA>" for label in labels], dtype=bool)
-    else:
-        return
-    if missing.any():
-        raise ValueError(
-            f"Input y contains NaN: {missing.sum()} of {len(labels)} labels are missing (first in row "
-            f"{np.flatnonzero(missing)[0]}); drop those rows from X and y."
-        )
-    if labels.dtype.kind == "f" and np.isinf(labels).any():
-        raise ValueError("Input y contains infinity; give every row one of a few classes.")
-
-
-def _labels_of(table):
-    try:
-        values = table.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(
-            "A target of several columns must hold 0 and 1 per label, with NaN or -1 where a label was not reported. "
-            f"Got dtype {table.dtype}; encode lists of labels with MultiLabelBinarizer."
-        ) from None
-    reported = (values == 0) | (values == 1)
-    strange = ~(reported | np.isnan(values) | (values == -1))
-    if strange.any():
-        raise ValueError(
-            "A target of several columns must hold 0 and 1 per label, with NaN or -1 where a label was not reported. "
-            f"Got {values[strange][0]:g}; for several outputs of more classes wrap the classifier in "
-            "MultiOutputClassifier."
-        )
-    return Targets(np.where(reported, values, 0).astype(np.float32), reported)

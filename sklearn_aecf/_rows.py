@@ -62,6 +62,12 @@ class LabelledRows:
         """Presence of some modalities in the rows."""
         return self.data.present[self.rows][:, modalities]
 
+    def weighed_by(self, weigh):
+        """The same rows with the weights that a weigher of the problem gives them."""
+        weight, label_weight = weigh(self.chosen_targets, self.sample_weight[self.rows])
+        # Rows that were not learnt from may weigh more than any that were, in float32 too much.
+        return replace(self, weight=np.minimum(weight, MAX_WEIGHT), label_weight=label_weight)
+
     def some(self, index):
         """Some of these rows, by position among them."""
         return replace(
@@ -74,6 +80,21 @@ class LabelledRows:
 
 def row_weights(sample_weight, n_rows):
     """Sample weights, checked; only their ratios matter, so the largest is brought near 1, without rounding.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,) or None
+    n_rows : int
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,)
+    """
+    return near_one(checked_weights(sample_weight, n_rows))
+
+
+def checked_weights(sample_weight, n_rows):
+    """Sample weights as they are, checked.
 
     Parameters
     ----------
@@ -97,7 +118,16 @@ def row_weights(sample_weight, n_rows):
         ) from None
     if np.shape(weight) not in ((), (n_rows,)):
         raise ValueError(f"sample_weight must have one entry per row ({n_rows}). Got shape {np.shape(weight)}.")
-    return near_one(_check_sample_weight(weight, np.empty((n_rows, 1)), dtype=np.float64, ensure_non_negative=True))
+    return _check_sample_weight(weight, np.empty((n_rows, 1)), dtype=np.float64, ensure_non_negative=True)
+
+
+def refuse_other_length(data, targets):
+    """Raise where y has another number of rows than X."""
+    if len(targets) != len(data):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
+            f"{len(targets)}. Give one label per row."
+        )
 
 
 def usable_rows(data, targets, sample_weight, problem):
@@ -112,13 +142,7 @@ def usable_rows(data, targets, sample_weight, problem):
         raise ValueError(
             f"AECFClassifier needs at least {MIN_ROWS} rows to fit. Got n_samples={len(data)}; gather more rows."
         )
-    observed = data.present.any(axis=1)
-    left_out = int((~observed & (sample_weight > 0)).sum())
-    if left_out:
-        warn_caller(
-            f"{left_out} of {len(data)} rows have no observed modality; they are left out of training.",
-        )
-    chosen = LabelledRows(data, targets, sample_weight, np.flatnonzero(observed & (sample_weight > 0)))
+    chosen = observed_rows_of(data, targets, sample_weight)
     problem.refuse_constant(chosen.chosen_targets)
     if len(chosen) < MIN_ROWS:
         raise ValueError(
@@ -126,6 +150,17 @@ def usable_rows(data, targets, sample_weight, problem):
             f"Got {len(chosen)} of {len(data)}; gather more rows."
         )
     return chosen
+
+
+def observed_rows_of(data, targets, sample_weight):
+    """Rows with a positive weight and something observed, however few; with a warning about those without."""
+    observed = data.present.any(axis=1)
+    left_out = int((~observed & (sample_weight > 0)).sum())
+    if left_out:
+        warn_caller(
+            f"{left_out} of {len(data)} rows have no observed modality; they are left out of training.",
+        )
+    return LabelledRows(data, targets, sample_weight, np.flatnonzero(observed & (sample_weight > 0)))
 
 
 def hold_out(labelled, validation_set, fraction, groups, seed, problem):
@@ -148,14 +183,18 @@ def hold_out(labelled, validation_set, fraction, groups, seed, problem):
     training : LabelledRows
     validation : LabelledRows or None
     """
+    groups = None if groups is None else _checked_groups(groups, labelled)
     if isinstance(validation_set, LabelledRows):
+        problem.warn_never_seen(labelled.chosen_targets)
         return labelled, validation_set
     if validation_set is not None:
         chosen = _masked_rows(labelled, validation_set)
+        if groups is not None:
+            _warn_torn(groups, labelled.rows, chosen)
     elif fraction is None:
+        problem.warn_never_seen(labelled.chosen_targets)
         return labelled, None
     else:
-        groups = None if groups is None else _checked_groups(groups, labelled)
         if hasattr(fraction, "split"):
             kept, chosen = _last_split(labelled, fraction, groups, seed, problem)
             labelled = replace(labelled, rows=np.union1d(kept, chosen))
@@ -167,6 +206,7 @@ def hold_out(labelled, validation_set, fraction, groups, seed, problem):
     if len(training) == 0:
         raise ValueError("validation_set leaves no row to train on; set it False for the rows to train on.")
     problem.refuse_constant(training.chosen_targets)
+    problem.warn_never_seen(training.chosen_targets)
     return training, replace(labelled, rows=chosen)
 
 
@@ -184,15 +224,11 @@ def weighed(training, validation, class_weight, problem):
     -------
     training : LabelledRows
     validation : LabelledRows or None
+    weigh : ClassWeigher or LabelWeigher
+        What weighs further rows alike.
     """
     weigh = problem.weigher(training.chosen_targets, training.sample_weight[training.rows], class_weight)
-
-    def with_weights(labelled):
-        weight, label_weight = weigh(labelled.chosen_targets, labelled.sample_weight[labelled.rows])
-        # Rows held out may weigh more than any that were learnt from, in float32 too much.
-        return replace(labelled, weight=np.minimum(weight, MAX_WEIGHT), label_weight=label_weight)
-
-    return with_weights(training), None if validation is None else with_weights(validation)
+    return training.weighed_by(weigh), None if validation is None else validation.weighed_by(weigh), weigh
 
 
 def warn_never_observed(training):
@@ -312,6 +348,16 @@ def _checked_groups(groups, labelled):
     except TypeError:
         kinds = sorted({type(group).__name__ for group in groups})
         raise ValueError(f"groups mixes different types ({', '.join(kinds)}); give all of them one type.") from None
+
+
+def _warn_torn(groups, rows, chosen):
+    """Say that a mask holds out some rows of a group, and trains on others."""
+    torn = np.intersect1d(groups[chosen], groups[np.setdiff1d(rows, chosen)])
+    if len(torn):
+        warn_caller(
+            f"validation_set holds out a part of {len(torn)} of {len(np.unique(groups))} groups, and training learns "
+            "from the rest of them; leave it out to hold out whole groups."
+        )
 
 
 def _last_split(labelled, splitter, groups, seed, problem):

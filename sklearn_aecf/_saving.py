@@ -1,176 +1,27 @@
-"""Fitted parts in one file that is safe to open: a zip of a JSON head and safetensors, in which nothing can be run."""
+"""Fitted parts as the head and the arrays of a file, and back."""
 
-import json
 import math
-import re
-import zipfile
-from collections.abc import Mapping
-from dataclasses import fields
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
+from sklearn import config_context
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_aecf._data import InputSpec, quoted, warn_caller
 from sklearn_aecf._data._columns import Encoding
-from sklearn_aecf._files import whole_file
 from sklearn_aecf._inputs import ModalityStatistics, NetworkInputs, RawInput, TableInput
 from sklearn_aecf._problem import PROBLEMS
+from sklearn_aecf._saved_file import CannotSaveError, damaged, packed, read_file, shortened, unpacked, write_file
 from sklearn_aecf._training import history_columns
 from sklearn_aecf._training._own_encoders import module_of
 from sklearn_aecf.calibration import SubsetTemperature
-from sklearn_aecf.masking import EntropyMasking, RandomCorruption, RegretMasking, UniformMasking
 from sklearn_aecf.nn import AECFNetwork, OwnEncoder
 from sklearn_aecf.nn._runtime import seeded, usual_torch
 
-# Raised when an older version could not read what is written; every version reads all formats up to its own.
-FORMAT = 1
-
-HEAD, TENSORS = "head.json", "tensors.safetensors"
-
-# A head is text about names and widths.
-MAX_HEAD = 2**24
-
 # What parts of a file that do not fit each other may raise.
 _MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
-
-_STRATEGIES = {kind.__name__: kind for kind in (UniformMasking, EntropyMasking, RegretMasking, RandomCorruption)}
-_RECORDS = {kind.__name__: kind for kind in (InputSpec, Encoding)}
-
-
-# The file
-
-
-def write_file(path, head, arrays):
-    """Write a file whole or not at all.
-
-    Parameters
-    ----------
-    path : str or path-like
-    head : dict
-        As JSON takes it.
-    arrays : dict of str to ndarray
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
-    with whole_file(Path(path)) as file, zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(HEAD, json.dumps({"format": FORMAT, **head}, allow_nan=False))
-        archive.writestr(TENSORS, save_tensors({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
-
-
-def read_file(path):
-    """Head and arrays of a file.
-
-    Parameters
-    ----------
-    path : str or path-like
-
-    Returns
-    -------
-    head : dict
-    arrays : dict of str to ndarray
-
-    Raises
-    ------
-    ValueError
-        If the file is none of ours, damaged, or of a later version.
-    """
-    try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            members = {info.filename: info for info in archive.infolist()}
-            if sorted(members) != sorted([HEAD, TENSORS]):
-                raise ValueError(f"it holds {', '.join(map(repr, sorted(members))) or 'nothing'}")
-            # What is stored as it is cannot be larger than the file.
-            if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in members.values()):
-                raise ValueError("its parts are compressed or encrypted")
-            if members[HEAD].file_size > MAX_HEAD:
-                raise ValueError(f"its head has {members[HEAD].file_size} bytes")
-            head, tensors = json.loads(archive.read(HEAD)), load_tensors(archive.read(TENSORS))
-        if not isinstance(head, dict) or not isinstance(head.get("format"), int):
-            raise ValueError("its head names no format")
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        RecursionError,
-        zipfile.BadZipFile,
-        SafetensorError,
-        NotImplementedError,
-    ) as error:
-        raise ValueError(f"{path} holds no model saved by sklearn-aecf, or is damaged: {error}.") from error
-    if head["format"] > FORMAT:
-        raise ValueError(
-            f"{path} has format {head['format']}, but this version of sklearn-aecf reads formats up to {FORMAT}; "
-            f"install the version that wrote it ({head.get('version')}), or a later one."
-        )
-    return head, tensors
-
-
-# Values that JSON does not know
-
-
-class CannotSaveError(TypeError):
-    """Something that has no place in a file."""
-
-
-def packed(value):
-    """A value as JSON takes it."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, np.generic):
-        return packed(value.item())
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"~float": repr(value)}
-    if isinstance(value, list):
-        return [packed(item) for item in value]
-    if isinstance(value, tuple):
-        return {"~tuple": [packed(item) for item in value]}
-    if isinstance(value, frozenset | set):
-        return {"~set": [packed(item) for item in sorted(value)]}
-    if isinstance(value, slice):
-        return {"~slice": [packed(bound) for bound in (value.start, value.stop, value.step)]}
-    if isinstance(value, Mapping):
-        return {"~dict": [[packed(key), packed(item)] for key, item in value.items()]}
-    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "biufUO":
-        return {"~array": [value.dtype.kind if value.dtype.kind == "U" else value.dtype.str, packed(value.tolist())]}
-    if type(value).__name__ in _RECORDS:
-        return {"~record": [type(value).__name__, {f.name: packed(getattr(value, f.name)) for f in fields(value)}]}
-    if type(value) in _STRATEGIES.values():
-        return {"~strategy": [type(value).__name__, packed(value.get_params())]}
-    raise CannotSaveError(f"Values of type {type(value).__name__} cannot be saved.")
-
-
-def unpacked(value):
-    """What `packed` was given."""
-    if isinstance(value, list):
-        return [unpacked(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    ((tag, content),) = value.items()
-    if tag == "~record":
-        return _RECORDS[content[0]](**{name: unpacked(item) for name, item in content[1].items()})
-    if tag == "~strategy":
-        return _STRATEGIES[content[0]](**unpacked(content[1]))
-    if tag == "~float":
-        return float(content)
-    if tag == "~dict":
-        return {unpacked(key): unpacked(item) for key, item in content}
-    if tag == "~array":
-        if not re.fullmatch(r"U|\|?O|[<>|=]?[biuf][1248]", content[0]):
-            raise ValueError(f"its array is of {content[0]!r}")
-        return np.array(unpacked(content[1]), dtype=content[0])
-    return {"~tuple": tuple, "~set": frozenset, "~slice": lambda bounds: slice(*bounds)}[tag](unpacked(content))
-
 
 # What is fitted
 
@@ -197,6 +48,8 @@ def head_of(spec, inputs, problem, temperature):
 def arrays_of(inputs, prior, temperature):
     """Their arrays."""
     arrays = {"active": np.asarray(inputs.active, dtype=np.int64), "prior": np.asarray(prior, dtype=np.float64)}
+    if inputs.seen is not None:
+        arrays["seen"] = inputs.seen
     for i, part in enumerate(inputs.parts):
         if part.statistics is not None:
             arrays |= {
@@ -204,6 +57,8 @@ def arrays_of(inputs, prior, temperature):
                 f"scale_{i}": part.statistics.scale,
                 f"gaps_{i}": np.asarray(part.statistics.gaps, dtype=np.int64),
             }
+            if part.statistics.total is not None:
+                arrays |= {f"total_{i}": part.statistics.total, f"variance_{i}": part.statistics.variance}
     return arrays if temperature is None else {**arrays, "absence": temperature.absence_}
 
 
@@ -216,9 +71,7 @@ def fitted_of(head, arrays):
         If something is missing or does not fit.
     """
     spec, problem = unpacked(head["spec"]), PROBLEMS[head["problem"]["kind"]](unpacked(head["problem"]["classes"]))
-    if not isinstance(spec, InputSpec):
-        raise TypeError("its spec is none")
-    _require(len(spec.names) == len(spec.shapes) > 0 and all(isinstance(n, str) for n in spec.names), "names")
+    _check_spec(spec)
     active, prior = arrays["active"], arrays["prior"]
     in_order = (
         active.dtype == np.int64
@@ -227,9 +80,11 @@ def fitted_of(head, arrays):
         and active.size == len(head["inputs"]) > 0
     )
     _require(in_order and active[0] >= 0 and active[-1] < len(spec.names), "active modalities")
-    _require(problem.classes.ndim == 1 and prior.shape == problem.classes.shape and problem.n_outputs > 1, "classes")
-    _require(((prior >= 0) & (prior <= 1)).all(), "prior")
+    _require(problem.classes.ndim == 1 and problem.n_outputs > 1, "classes")
+    _require(prior.dtype == np.float64 and problem.admits(prior), "classes and their prior")
     parts = [_part(i, part, arrays) for i, part in enumerate(head["inputs"])]
+    for m, part in zip(active, parts, strict=True):
+        _check_part(spec, int(m), part)
     temperature = None
     if head["temperature"] is not None:
         temperature = SubsetTemperature(method=head["temperature"]["method"], prior=head["temperature"]["prior"])
@@ -237,23 +92,89 @@ def fitted_of(head, arrays):
         absence = temperature.absence_
         # The bounds that it is fitted within.
         bounded = abs(temperature.log_scale_) <= 3 and ((absence >= 0) & (absence <= 3)).all()
-        _require(bounded and absence.shape == active.shape, "temperature")
-    return spec, NetworkInputs(active, parts), problem, prior, temperature
+        _require(bounded and absence.shape == active.shape and absence.dtype == np.float64, "temperature")
+    seen = arrays.get("seen")
+    _require(seen is None or (seen.dtype == bool and seen.shape == active.shape and seen.any()), "seen modalities")
+    return spec, NetworkInputs(active, parts, seen), problem, prior, temperature
 
 
 def _part(i, part, arrays):
     statistics = None
     if f"mean_{i}" in arrays:
         mean, scale, gaps = arrays[f"mean_{i}"], arrays[f"scale_{i}"], arrays[f"gaps_{i}"]
-        fitting = mean.ndim == 1 and mean.shape == scale.shape and np.isfinite(mean).all() and (scale > 0).all()
-        inside = gaps.ndim == 1 and ((gaps >= 0) & (gaps < len(mean))).all()
+        fitting = mean.ndim == 1 and mean.shape == scale.shape and mean.dtype == scale.dtype == np.float64
+        fitting = fitting and np.isfinite(mean).all() and (scale > 0).all()
+        inside = gaps.ndim == 1 and gaps.dtype == np.int64 and ((gaps >= 0) & (gaps < len(mean))).all()
         _require(fitting and np.isfinite(scale).all() and inside, f"statistics {i}")
-        statistics = ModalityStatistics(mean, scale, gaps)
+        counted = [arrays.get(f"total_{i}"), arrays.get(f"variance_{i}")]
+        known = [array for array in counted if array is not None]
+        sound = all(array.shape == mean.shape and np.isfinite(array).all() and (array >= 0).all() for array in known)
+        _require(len(known) in (0, 2) and sound, f"statistics {i}")
+        statistics = ModalityStatistics(mean, scale, gaps, *counted)
     if "standardize" in part:
         _require(statistics is not None and isinstance(part["standardize"], bool), f"input {i}")
         return TableInput(statistics, part["standardize"])
     dtype = {"float32": torch.float32, "int64": torch.int64, "uint8": torch.uint8}[part["dtype"]]
     return RawInput(str(part["name"]), tuple(map(int, part["shape"])), dtype, statistics)
+
+
+def _check_spec(spec):
+    """What X looked like must be complete, or prediction would stumble over it."""
+    _require(isinstance(spec, InputSpec), "inputs")
+    names, shapes = spec.names, spec.shapes
+    _require(isinstance(names, tuple) and all(isinstance(name, str) for name in names), "names")
+    _require(len(names) == len(set(names)) > 0, "names")
+    _require(isinstance(shapes, tuple) and len(shapes) == len(names) and all(map(_is_shape, shapes)), "shapes")
+    _require(isinstance(spec.raw, frozenset) and spec.raw <= set(names), "encoders")
+    _require(isinstance(spec.encodings, dict) and spec.encodings.keys() <= set(names), "categories")
+    for name, encoding in spec.encodings.items():
+        fitting = isinstance(encoding, Encoding) and isinstance(encoding.columns, tuple)
+        _require(fitting and all(map(_is_column_kind, encoding.columns)), "categories")
+        _require(name not in spec.raw and shapes[names.index(name)] == (len(encoding.columns),), "categories")
+    for named in (spec.labels, spec.features):
+        if named is None:
+            continue
+        _require(isinstance(named, dict) and all(isinstance(labels, tuple) for labels in named.values()), "columns")
+        known = tuple(named) == names if named is spec.labels else named.keys() <= set(names)
+        widths = {name: shapes[names.index(name)] for name in named.keys() - spec.raw} if known else {}
+        _require(known and all((len(named[name]),) == width for name, width in widths.items()), "columns")
+    _require(isinstance(spec.unused, tuple), "columns")
+    labels = _all_labels(spec)
+    _require(all(map(_is_label, [*labels, *spec.unused])) and len(set(labels)) == len(labels), "columns")
+    _require(not set(labels) & set(spec.unused), "columns")
+
+
+def _all_labels(spec):
+    return [label for group in (spec.labels or {}).values() for label in group]
+
+
+def _is_label(label):
+    """Whether something names a column; of several levels by a tuple."""
+    if isinstance(label, tuple):
+        return len(label) > 0 and all(map(_is_label, label))
+    return label is None or isinstance(label, str | int | float)
+
+
+def _is_shape(shape):
+    return isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 2**40 for size in shape)
+
+
+def _is_column_kind(kind):
+    if isinstance(kind, tuple):
+        return all(isinstance(category, str) for category in kind) and len(set(kind)) == len(kind)
+    return kind is None or (type(kind) is int and 0 <= kind < 2**40)
+
+
+def _check_part(spec, m, part):
+    """An input of the network must be made of what its modality looked like."""
+    name, shape = spec.names[m], spec.shapes[m]
+    n_values = None if part.statistics is None else len(part.statistics.mean)
+    if isinstance(part, RawInput):
+        _require(name in spec.raw and (part.name, part.shape) == (name, shape), "encoders")
+        _require(n_values in (None, math.prod(shape)), f"statistics of {name!r}")
+    else:
+        width = spec.encodings[name].width if name in spec.encodings else math.prod(shape)
+        _require(name not in spec.raw and n_values == width, f"statistics of {name!r}")
 
 
 def _require(condition, what):
@@ -278,7 +199,7 @@ class SavingMixin:
         Raises
         ------
         TypeError
-            If classes or names are of a type that JSON has no words for.
+            If classes or names are of a type that JSON has no words for, or `path` is no path.
         OSError
             If the file cannot be written.
 
@@ -307,8 +228,13 @@ class SavingMixin:
         own = self.net_.module is not AECFNetwork
         network |= {"type": type(module).__name__, "own": own, "widths": _encoder_widths(self.net_.module__encoders)}
         fitted = {"n_features_in_": self.n_features_in_, "best_epoch_": self.best_epoch_}
+        if hasattr(self, "_weight_exponent"):
+            fitted["weight_exponent"] = self._weight_exponent
         if hasattr(self, "feature_names_in_"):
             fitted["feature_names_in_"] = self.feature_names_in_.tolist()
+        if hasattr(self, "_metadata_request"):
+            fitted["requests"] = _requests_of(self)
+        fitted["output"] = getattr(self, "_sklearn_output_config", {}).get("transform")
         numeric = {k: v for k, v in self.history_.items() if v.ndim == 1 and v.dtype.kind in "biuf" and v.itemsize <= 8}
         write_file(
             path,
@@ -321,6 +247,7 @@ class SavingMixin:
             },
             {
                 **arrays_of(self._inputs, self.class_prior_, self.temperature_),
+                **({"prior_weight": self._prior_weight} if hasattr(self, "_prior_weight") else {}),
                 **{f"history.{name}": column for name, column in numeric.items()},
                 **{f"network.{name}": tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()},
             },
@@ -351,6 +278,8 @@ class SavingMixin:
         ------
         ValueError
             If the file is damaged, of a later version, or needs an encoder or a network that is not given.
+        TypeError
+            If `path` is no path.
 
         Examples
         --------
@@ -370,9 +299,9 @@ class SavingMixin:
         try:
             params, stored = unpacked(head["params"]), unpacked(head["network"])
             lacking = sorted({part["name"] for part in head["inputs"] if "name" in part} - set(encoders or ()))
-            own_network = stored["own"]
+            own_network = bool(stored["own"])
         except _MISFITS as error:
-            raise ValueError(f"{path} holds no model saved by sklearn-aecf, or is damaged: {error!r}.") from error
+            raise damaged(path, repr(error)) from error
         if lacking:
             raise ValueError(
                 f"{path} has the weights of the encoder of modality {lacking[0]!r}, but not the module; give "
@@ -387,8 +316,7 @@ class SavingMixin:
             made = type(clf.net_.module_).__name__
             _require(made == stored["type"], f"network {made} and that of the file, {stored['type']},")
         except _MISFITS as error:
-            reason = " ".join(str(error).split()).rstrip(". ")
-            raise ValueError(f"{path} holds a model whose parts do not fit together: {reason}.") from error
+            raise ValueError(f"{path} holds a model whose parts do not fit together: {shortened(error)}.") from error
         return clf.to_device(clf.device if device is None else device)
 
     def _restore(self, head, arrays, stored):
@@ -405,8 +333,13 @@ class SavingMixin:
             }
             self.net_ = self._make_net(made, None, self._schedule(1), "cpu")
             self.net_.initialize()
-        self.net_.module_.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        self.net_.refuse_divergence()
+        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        self.net_.module_.load_state_dict(tensors)
+        state = self.net_.module_.state_dict()
+        _require(all(tensors[name].dtype == state[name].dtype for name in tensors), "dtypes of the network")
+        if not all(weight.isfinite().all() for weight in self.net_.module_.parameters()):
+            raise ValueError("its weights are not all finite")
+        self._check_reliability()
         _require(all(v.ndim == 1 for k, v in arrays.items() if k.startswith("history.")), "history")
         columns = {k.removeprefix("history."): v for k, v in arrays.items() if k.startswith("history.")}
         for row in zip(*columns.values(), strict=True):
@@ -417,8 +350,39 @@ class SavingMixin:
         self._adopt(self._spec, self._problem)
         fitted = unpacked(head["fitted"])
         self.n_features_in_, self.best_epoch_ = int(fitted["n_features_in_"]), int(fitted["best_epoch_"])
+        _require(self._spec.raw or self.n_features_in_ == sum(self._spec.widths), "numbers of features")
+        _require(1 <= self.best_epoch_ <= self.n_iter_, "epochs")
+        if "weight_exponent" in fitted:
+            # What `partial_fit` goes on from.
+            self._weight_exponent, self._prior_weight = int(fitted["weight_exponent"]), arrays["prior_weight"]
+            added = self._prior_weight
+            _require(
+                added.shape == self.class_prior_.shape and np.isfinite(added).all() and (added >= 0).all(), "prior"
+            )
         if "feature_names_in_" in fitted:
+            _require(fitted["feature_names_in_"] == _all_labels(self._spec), "names of features")
             self.feature_names_in_ = np.asarray(fitted["feature_names_in_"], dtype=object)
+        _require(fitted.get("output") in (None, "default", "pandas", "polars"), "output")
+        self.set_output(transform=fitted.get("output"))
+        with config_context(enable_metadata_routing=True):
+            for method, requests in fitted.get("requests", {}).items():
+                {"fit": self.set_fit_request, "score": self.set_score_request}[method](**requests)
+
+    def _check_reliability(self):
+        """A reliability has whatever sizes its arrays have: one row must go through, and come out as numbers."""
+        reliability = getattr(self.net_.module_, "reliability", None)
+        if reliability is None:
+            return
+        n_active = len(self._inputs.active)
+        everything = torch.ones(1, n_active, dtype=torch.bool)
+        _require(reliability.widths == [part.n_values for part in self._inputs.parts], "reliability")
+        with usual_torch(), torch.no_grad():
+            rows = [x.zero_() for x in self._inputs.empty(1)]
+            found = reliability(rows, torch.zeros(1, n_active, self.embed_dim), everything, everything[:, None])
+        _require(all(x.shape == (1, 1, n_active) and x.isfinite().all() for x in found), "reliability")
+        _require((reliability.floor > 0).all(), "reliability")
+        floats = [x for x in reliability.state_dict().values() if x.is_floating_point()]
+        _require(all(x.dtype == torch.float32 and not x.isnan().any() for x in floats), "reliability")
 
     def _check_sizes(self, weights):
         """Sizes that the head announces must be those of the weights, before memory is taken for them."""
@@ -430,6 +394,16 @@ class SavingMixin:
         _require(found == expected, "sizes of the network")
         if any(isinstance(part, TableInput) for part in self._inputs.parts):
             _require(weights["encoders.embeddings.norm_weight"].shape[2] == self.hidden_dim, "sizes of the network")
+
+
+def _requests_of(classifier):
+    """Metadata that `fit` and `score` ask for, by method, where somebody said so."""
+    routing = get_routing_for_object(classifier)
+    requests = {method: getattr(routing, method).requests for method in ("fit", "score")}
+    return {
+        method: {name: request for name, request in asked.items() if request is not None}
+        for method, asked in requests.items()
+    }
 
 
 def _plain_groups(groups):

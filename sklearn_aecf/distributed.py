@@ -246,8 +246,8 @@ def data_parallel() -> Iterator[Ranks]:
     -----
     Ranks speak through ``torch.distributed``: over NCCL where every rank has a GPU of its own, otherwise over gloo. A
     group that exists already is used. One that was made here lasts until the process ends, or an error leaves the
-    block. Held-out rows are shared, too, except where a callback listens
-    to batches. Callbacks run on every rank; those that write files need a folder for each.
+    block. Held-out rows are shared, too, except where a callback listens to batches. Callbacks run on every rank; those
+    that write files need a folder for each. ``partial_fit`` trains each rank by itself.
 
     Examples
     --------

@@ -247,9 +247,7 @@ class TestWarmStart:
         assert clf.net_.optimizer_.param_groups[0]["lr"] == 1e-4
         clf.set_params(early_stopping=False).fit(X, y)
         assert clf.best_epoch_ == clf.n_iter_
-        with pytest.raises(
-            ValueError, match="warm_start goes on with the same network, but a parameter that shapes it"
-        ):
+        with pytest.raises(ValueError, match="Training goes on with the same network, but a parameter that shapes it"):
             clf.set_params(n_members=3).fit(X, y)
 
     def test_best_epoch_names_the_weights_that_are_kept(self, data):

@@ -4,7 +4,9 @@ import re
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+import torch
 from conftest import fast_classifier, hide
 from numpy.testing import assert_array_equal
 from sklearn import config_context
@@ -140,3 +142,66 @@ def test_a_share_that_leaves_nothing_to_train_on_is_refused(data):
     keep = X.present.any(axis=1)
     with pytest.raises(ValueError, match=re.escape(message).replace("139", str(keep.sum()))):
         fast_classifier(validation_fraction=0.999999).fit(X[keep], y[keep])
+
+
+def test_a_mask_that_tears_groups_apart_is_told(data):
+    X, y = data
+    groups, mask = np.arange(150) // 15, np.arange(150) < 40
+    with pytest.warns(UserWarning) as caught:
+        fast_classifier().fit(X, y, groups=groups, validation_set=mask)
+    assert [str(warning.message) for warning in caught if "validation_set" in str(warning.message)] == [
+        "validation_set holds out a part of 1 of 10 groups, and training learns from the rest of them; leave it out to hold "
+        "out whole groups."
+    ]
+    with pytest.raises(ValueError, match=r"^groups must have one group per row of X \(150\)\. Got shape \(5,\)\.$"):
+        fast_classifier().fit(X, y, groups=groups[:5], validation_set=mask)
+
+
+def test_a_class_that_only_held_out_rows_have_is_told(data):
+    X, y = data
+    y, mask = np.where(np.arange(150) < 20, 7, y), np.arange(150) < 30
+    message = "No row to train on has class 7, so that it is not learnt; its rows are held out, have weight 0 or nothing observed."
+    for params, options in [
+        ({}, {"validation_set": mask}),
+        ({"validation_fraction": PredefinedSplit(np.where(mask, 0, -1))}, {}),
+        ({"early_stopping": False}, {"sample_weight": 1.0 - mask}),
+    ]:
+        with pytest.warns(UserWarning) as caught:
+            clf = fast_classifier(**params).fit(X, y, **options)
+        assert message in [str(warning.message) for warning in caught]
+        assert clf.classes_.tolist() == [0, 1, 2, 7]
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        range(150),
+        tuple(np.arange(150) // 10),
+        pl.Series(np.arange(150) // 10),
+        pd.Series(np.arange(150) // 10, index=np.arange(150)[::-1]),
+        pd.Series(np.arange(150) // 10).astype("string"),
+        pd.Categorical(np.arange(150) // 10),
+        torch.arange(150) // 10,
+    ],
+    ids=lambda groups: type(groups).__name__,
+)
+def test_groups_in_any_form(data, held_out, groups):
+    X, y = data
+    fast_classifier().fit(X, y, groups=groups)
+    groups = np.asarray(groups)
+    ((train, test),) = held_out
+    assert not set(groups[train]) & set(groups[test])
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (["a", None] * 75, "groups lacks that of row 1; give every row one."),
+        (pl.Series([None, "a"] * 75), "groups lacks that of row 0; give every row one."),
+        (np.zeros((150, 2)), "groups must have one group per row of X (150). Got shape (150, 2)."),
+        ({"a": 1}, "groups must have one group per row of X (150). Got shape ()."),
+    ],
+)
+def test_groups_that_are_none(data, groups, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier().fit(*data, groups=groups)

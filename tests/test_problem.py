@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax
 from sklearn.utils.class_weight import compute_sample_weight
 
-from sklearn_aecf._problem import Multiclass, Multilabel, as_label_array, problem_of, read_targets
+from sklearn_aecf._labels import as_label_array
+from sklearn_aecf._problem import Multiclass, Multilabel, problem_of, read_targets
 
 
 def weights_of(y, class_weight, sample_weight=None):
@@ -213,3 +214,53 @@ def test_weights_of_labels_that_mean_nothing(data, weights, message):
     X, y = data
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fast_classifier(class_weight=weights).fit(X, np.column_stack([y > 0, y > 1]).astype(int))
+
+
+NAMELESS = "Input y contains NaN: 5 of 20 labels are missing (first in row 0); drop those rows from X and y."
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series([None, True, False, True] * 5, dtype="boolean"),
+        pd.Series([None, "a", "b", "a"] * 5, dtype="string"),
+        pd.Series([None, "a", "b", "a"] * 5, dtype="category"),
+        pd.Series([None, 1, 0, 1] * 5, dtype="Int64"),
+        pd.Series([pd.NaT, *pd.to_datetime(["2020", "2021", "2020"])] * 5),
+        np.array(["NaT", 1, 2, 1] * 5, dtype="timedelta64[D]"),
+        pl.Series([None, "a", "b", "a"] * 5),
+    ],
+    ids=lambda y: str(y.dtype),
+)
+def test_labels_that_are_missing_are_no_class(y):
+    with pytest.raises(ValueError, match=f"^{re.escape(NAMELESS)}$"):
+        read_targets(y)
+
+
+@pytest.mark.parametrize("dtype", ["boolean", "string", "category", "Int64", "datetime64[ns]", "timedelta64[ns]"])
+def test_classes_of_any_dtype_come_back(dtype):
+    y = pd.Series([1, 0, 1, 1] * 5).astype(dtype)
+    problem, targets = read_targets(y)
+    assert_array_equal(targets.encoded, [1, 0, 1, 1] * 5)
+    assert_array_equal(problem.decode(np.eye(2)), np.unique(np.asarray(y)))
+
+
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [
+        (pd.Series(pd.PeriodIndex(["2020", "2021"] * 10, freq="M")), "Period (Period('2020-01', 'M'))"),
+        (np.array([pd.Timestamp("2020"), pd.Timestamp("2021")] * 10, dtype=object), "Timestamp (Timestamp('2020-01-01 00:00:00'))"),
+        (np.array([(1,), (2,)] * 10 + [None], dtype=object)[:20], "tuple ((1,))"),
+    ],
+    ids=["periods", "timestamps", "tuples"],
+)  # fmt: skip
+def test_objects_are_no_classes(y, kind):
+    message = f"y holds {kind}; make its classes text or integers, e.g. with pandas.Series(y).astype(str)."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_targets(y)
+
+
+def test_labels_that_are_na_were_not_reported():
+    y = pd.DataFrame({"p": [True, None, False, True] * 5, "q": [True, False, None, False] * 5}, dtype="boolean")
+    _, targets = read_targets(y)
+    assert_array_equal(targets.reported, y.notna().to_numpy())

@@ -9,6 +9,7 @@ modalities may pay for others. A threshold for each pattern keeps it for each.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from mapie.classification import SplitConformalClassifier
 
 from sklearn_aecf import AECFClassifier
 from sklearn_aecf.datasets import make_multimodal_classification
@@ -24,38 +25,35 @@ clf = AECFClassifier(max_epochs=20, random_state=0).fit(X[fit], y[fit])
 # %%
 # Split conformal prediction
 # --------------------------
-# The threshold is a quantile of one minus the probability of the right class, on rows that the model has not seen.
-def threshold(probability, target):
-    missed = np.sort(1 - probability[np.arange(len(target)), target])
-    rank = int(np.ceil((len(target) + 1) * COVERAGE)) - 1
-    return missed[min(rank, len(missed) - 1)]
+# MAPIE takes the rows as they are. It chooses the threshold on rows that the model has not seen: once for all of them,
+# and once for each pattern of missing modalities.
+def calibrated(rows):
+    conformal = SplitConformalClassifier(clf, confidence_level=COVERAGE, prefit=True)
+    return conformal.conformalize(X[rows], y[rows])
 
 
-probability = clf.predict_proba(X[calibration])
-for_all = threshold(probability, y[calibration])
+def sets_of(conformal, rows):
+    return conformal.predict_set(X[rows])[1][..., 0]
+
+
 patterns, pattern = np.unique(X.present, axis=0, return_inverse=True)
-by_pattern = np.array(
-    [
-        threshold(probability[rows], y[calibration][rows])
-        if (rows := pattern[calibration] == i).any()
-        else 1.0
-        for i in range(len(patterns))
-    ]
-)
+one_threshold = sets_of(calibrated(calibration), test)
+one_a_pattern = np.empty_like(one_threshold)
+for i in np.unique(pattern[test]):
+    alike = calibrated(calibration[pattern[calibration] == i])
+    one_a_pattern[pattern[test] == i] = sets_of(alike, test[pattern[test] == i])
 
 # %%
 # What was promised, and what was kept
 # ------------------------------------
-missed = 1 - clf.predict_proba(X[test])
 names = [" + ".join(np.array(clf.modality_names_)[p]) or "nothing" for p in patterns]
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 3.6), sharey=True, layout="constrained"
 )
-for limit, label, marker in (
-    (for_all, "one threshold", "o"),
-    (by_pattern[pattern[test], None], "one a pattern", "s"),
+for sets, label, marker in (
+    (one_threshold, "one threshold", "o"),
+    (one_a_pattern, "one a pattern", "s"),
 ):
-    sets = missed <= limit
     covered = sets[np.arange(len(test)), y[test]]
     print(
         f"{label:14s} coverage {covered.mean():.3f}, {sets.sum(axis=1).mean():.2f} classes a set"

@@ -4,12 +4,14 @@ from sklearn_aecf._data._caller import warn_caller
 from sklearn_aecf._data._columns import as_numbers, holds_more_than_numbers
 from sklearn_aecf._data._container import MultimodalData
 from sklearn_aecf._data._forms import form_of
-from sklearn_aecf._data._groups import is_flat, match_columns, refuse_twins
+from sklearn_aecf._data._groups import is_flat, match_columns, only_counts, refuse_twins
 from sklearn_aecf._data._spec import InputSpec
 from sklearn_aecf._data._split import Modalities, in_fitted_order, split_modalities
+from sklearn_aecf._data._stored import StoredRows
 from sklearn_aecf._data._values import (
     CHUNK_ROWS,
     as_array,
+    as_dense,
     checked_name,
     did_you_mean,
     flags_of,
@@ -28,7 +30,9 @@ __all__ = [
     "InputSpec",
     "Modalities",
     "MultimodalData",
+    "StoredRows",
     "as_array",
+    "as_dense",
     "as_numbers",
     "checked_name",
     "did_you_mean",
@@ -42,6 +46,7 @@ __all__ = [
     "is_missing",
     "match_columns",
     "missing_rows",
+    "only_counts",
     "plain",
     "quoted",
     "refuse_twins",

@@ -1,5 +1,7 @@
 """Columns that are no numbers: text and categories as indicators, arrays in cells side by side."""
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,9 +14,14 @@ from sklearn_aecf._data._values import Category, as_text, holds_numbers, is_fram
 # As many as scikit-learn's gradient boosting takes.
 MAX_CATEGORIES = 255
 
-# From so many rows on, text that is another one in more than every second row names rows, and no categories.
+# Text that is another one in more than every second of so many rows hardly says anything as a category.
 ENOUGH_ROWS = 20
 
+# From so many rows on, text that is another one in every row names rows, or is prose. So many different ones among 255
+# categories are drawn in one sample of a hundred: what can be fitted can be cross-validated.
+CERTAINLY_ENOUGH_ROWS = 50
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 # What numpy and Python would turn into numbers all the same.
 _DATES = (np.datetime64, np.timedelta64)
@@ -114,15 +121,28 @@ def read_table(array, name, labels, *, encoding=None, encode=True):
     table = as_objects(array)
     labels = [str(index) for index in range(table.shape[1])] if labels is None else labels
     if encoding is None and not encode:
-        Encoding.of(table, labels, name)  # says what is wrong with dates and the like
-        odd = (value for value in table.ravel() if not is_missing(value) and not _is_number(value))
-        text = next(odd, array.dtype)
-        raise ValueError(
-            f"Modality {name!r} must be numeric. Got {_short(text)}; encode text and categories first, e.g. with a "
-            "OneHotEncoder in a ModalityTransformer."
-        )
+        raise _not_numeric(table, labels, name, array.dtype)
     encoding = Encoding.of(table, labels, name) if encoding is None else encoding
     return encoding.apply(table, labels, name), present, encoding
+
+
+def _not_numeric(table, labels, name, dtype):
+    """The error about a column that is no number where all were, or had to be."""
+    for column, label in zip(table.T, labels, strict=True):
+        known = [row for row, value in enumerate(column) if not is_missing(value)]
+        odd = [row for row in known if not _is_number(column[row])]
+        if not odd:
+            continue
+        value, called = column[odd[0]], _called(label, name)
+        if not isinstance(value, str):
+            return ValueError(f"{_sentence(called)} must hold numbers. Got {_short(value)}; {_remedy(value)}.")
+        where = f"{_short(value)} in {len(odd)} of {len(column)} rows (first in row {odd[0]})"
+        if len(odd) < len(known):
+            remedy = "put NaN where the value is unknown, e.g. with pandas.to_numeric(column, errors='coerce')"
+        else:
+            remedy = "encode text and categories first, e.g. with a OneHotEncoder in a ModalityTransformer"
+        return ValueError(f"{_sentence(called)} must hold numbers. Got {where}; {remedy}.")
+    return ValueError(f"Modality {name!r} must be numeric. Got {dtype}; make it numbers.")
 
 
 def holds_more_than_numbers(X):
@@ -204,7 +224,10 @@ def _kind(column, called):
 
 def _categories(texts, called):
     found = sorted(set(texts))
-    n_numbers = 0 if all(isinstance(text, Category) for text in texts) else sum(map(_is_number, found))
+    declared = all(isinstance(text, Category) for text in texts)
+    # Beside numbers "nan" is one, too; beside other words it is a word.
+    numbers = [] if declared else [text for text in found if _is_number(text)]
+    n_numbers = len(numbers) if any(math.isfinite(float(text)) for text in numbers) else 0
     if n_numbers == len(found):
         return None
     if 2 * n_numbers >= len(found):
@@ -213,11 +236,20 @@ def _categories(texts, called):
             f"{_sentence(called)} holds numbers as text, but also {odd!r}; make it numbers first, e.g. "
             "pandas.to_numeric(column, errors='coerce')."
         )
-    if len(found) > MAX_CATEGORIES or (len(texts) >= ENOUGH_ROWS and 2 * len(found) > len(texts)):
+    commas = [] if declared else [text for text in found if _DECIMAL_COMMA.fullmatch(text.strip())]
+    # "1,5" may be a name; a column full of such names with digits behind is not.
+    if len(commas) > 2 and 2 * len(commas) >= len(found):
         raise ValueError(
-            f"{_sentence(called)} has {len(found)} different texts in {len(texts)} rows (e.g. {_short(found[0])}), too "
-            "many for categories; turn them into features with a ModalityTransformer, or leave the column out."
+            f"{_sentence(called)} holds numbers with a decimal comma, e.g. {commas[0]!r}; make it numbers first, e.g. "
+            "pandas.read_csv(..., decimal=',')."
         )
+    counts = f"{_sentence(called)} has {len(found)} different texts in {len(texts)} rows (e.g. {_short(found[0])}), too"
+    remedy = "turn them into features with a ModalityTransformer, or leave the column out."
+    names_rows = not declared and len(found) == len(texts) >= CERTAINLY_ENOUGH_ROWS
+    if len(found) > MAX_CATEGORIES or names_rows:
+        raise ValueError(f"{counts} many for categories; {remedy}")
+    if not declared and len(texts) >= ENOUGH_ROWS and 2 * len(found) > len(texts):
+        warn_caller(f"{counts} many to learn much from each; {remedy}")
     return tuple(map(str, found))
 
 

@@ -27,8 +27,9 @@ class MultimodalData(Mapping):
 
     A plain dict of arrays counts its keys as rows in scikit-learn, and so cannot be split, searched over or
     cross-validated. This container can: its length is the number of rows, and indexing it by rows slices every
-    modality. It never changes or copies the arrays that it is given; each keeps its own dtype, and memory-mapped
-    arrays stay on disk until rows are taken.
+    modality. It never changes or copies the arrays that it is given; each keeps its own dtype, and what lies on disk
+    stays there until rows are taken: memory-mapped arrays, datasets of h5py, arrays of zarr, and any other object of
+    numbers that has ``shape``, ``dtype`` and ``object[start:stop]`` for rows.
 
     Parameters
     ----------
@@ -461,12 +462,26 @@ class MultimodalData(Mapping):
         """
         import pandas as pd
 
-        labels = [(name, feature) for name in self for feature in self.feature_names(name)]
-        # pandas takes no rows of numbers with the bytes in another order than this machine's.
-        arrays = [_with_nan(array).reshape(len(self), _width(array)) for array in self.values()]
-        columns = [column for array in arrays for column in array.astype(array.dtype.newbyteorder("="), copy=False).T]
+        labels, columns = self._labelled_columns()
         index = pd.MultiIndex.from_tuples(labels, names=["modality", "feature"])
         return pd.DataFrame(dict(enumerate(columns))).set_axis(index, axis=1)
+
+    def _to_flat_frame(self):
+        """A polars DataFrame with columns called ``modality__feature``."""
+        import polars as pl
+
+        labels, columns = self._labelled_columns()
+        names = [f"{name}__{feature}" for name, feature in labels]
+        refuse_twins(names, "The frame")
+        values = [column.tolist() if column.dtype.kind == "O" else column for column in columns]
+        return pl.DataFrame(dict(zip(names, values, strict=True)))
+
+    def _labelled_columns(self):
+        """Pairs of modality and feature, and as many columns."""
+        labels = [(name, feature) for name in self for feature in self.feature_names(name)]
+        # No frame takes numbers with the bytes in another order than this machine's.
+        arrays = [_with_nan(array).reshape(len(self), _width(array)) for array in self.values()]
+        return labels, [c for array in arrays for c in array.astype(array.dtype.newbyteorder("="), copy=False).T]
 
     def __repr__(self):
         shares = 1 - self.present.mean(axis=0) if 0 < self.nbytes < _REPR_BYTES else np.zeros(len(self.names))
@@ -530,7 +545,7 @@ def _nan_dtype(array):
 def _with_nan(array):
     """The values, NaN in masked rows."""
     if not isinstance(array, np.ma.MaskedArray):
-        return array
+        return np.asarray(array)
     if array.dtype.kind not in "biufc":
         values = array.data.astype(object)
         values[array.mask] = None

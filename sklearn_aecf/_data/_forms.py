@@ -16,6 +16,7 @@ from sklearn_aecf._data._groups import (
     as_slice,
     has_two_levels,
     match_columns,
+    only_counts,
     refuse_renamed,
     refuse_twins,
     resolve_labels,
@@ -100,6 +101,10 @@ class _Form:
         """
         return None
 
+    def index(self):
+        """Names of the rows, where pandas has any; else None."""
+        return getattr(self.X, "index", None) if is_frame(self.X) else None
+
     def rows(self, index):
         """Some rows of X."""
         return _safe_indexing(self.X, index)
@@ -132,6 +137,11 @@ class MappingForm(_Form):
             frame, list(columns.values()) if labels is None else [columns[n] for n in labels[names[0]]]
         )
 
+    def index(self):
+        """Names of the rows, of the first modality that came with any; else None."""
+        indexes = [self.X[name].index for name in self.X.keys() if hasattr(self.X[name], "iloc")]  # noqa: SIM118
+        return next((index for index in indexes if not only_counts(index)), None)
+
     def presence(self):
         """Names of the modalities, and which row has which."""
         return self.container.names, self.container.present
@@ -146,13 +156,13 @@ class MappingForm(_Form):
 
     def values(self, name):
         """What stands in a modality, as an array; numbers with None among them as numbers."""
-        return _as_numbers(self.container[name])
+        return _as_numbers(np.asanyarray(self.container[name]))
 
     def replaced(self, changes):
         """X with other numbers in some rows: `changes` has rows and values by name of the modality."""
         arrays = dict(self.container)
         for name, (rows, values) in changes.items():
-            array = arrays[name]
+            array = np.asanyarray(arrays[name])
             # Bytes and codes stay what they are, where they are no table: their encoder knows nothing else.
             kept = array.dtype.kind in "biu" and array.ndim != 2
             if not kept:
@@ -267,7 +277,7 @@ class ArrayForm(_ColumnsForm):
         return MultimodalData.from_array(self.X, self.modalities)
 
     def _resolved(self):
-        array = np.asarray(self.X)
+        array = np.asarray(as_array(self.X, "X") if sparse.issparse(self.X) else self.X)
         if array.ndim != 2:
             raise ValueError(f"X must be a 2-D array to have columns. Got {array.ndim}-D of shape {array.shape}.")
         return resolve_positions(self.modalities, array.shape[1])
@@ -471,6 +481,7 @@ def _have_two_levels(labels):
 
 def _blanked(array, rows, name):
     """A copy without the given rows: NaN in tables of numbers, masked in other numbers, None in anything else."""
+    array = np.asanyarray(array)
     if array.dtype.kind not in "biuf":
         blanked = np.array(array, dtype=object)
         blanked[rows] = None

@@ -233,13 +233,13 @@ def refuse_other_rows(indexes):
     indexes : dict of str to pandas.Index
         By modality. An index that only counts the rows says nothing, unless another one has its labels in disorder.
     """
-    first = next((name for name, index in indexes.items() if not _only_counts(index)), None)
+    first = next((name for name, index in indexes.items() if not only_counts(index)), None)
     for name, index in indexes.items() if first is not None else ():
         names = indexes[first]
         if len(index) != len(names) or index.equals(names):
             continue
         in_disorder = names.dtype.kind in "iu" and np.array_equal(np.sort(names), np.arange(len(names)))
-        if _only_counts(index) and not in_disorder:
+        if only_counts(index) and not in_disorder:
             continue
         one, other = names[:1].tolist()[0], index[:1].tolist()[0]
         raise ValueError(
@@ -249,7 +249,8 @@ def refuse_other_rows(indexes):
         )
 
 
-def _only_counts(index):
+def only_counts(index):
+    """Whether an index of pandas has no names of rows, but their numbers."""
     return type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
 
 

@@ -5,6 +5,8 @@ import difflib
 import numpy as np
 from scipy import sparse
 
+from sklearn_aecf._data._stored import StoredRows, is_stored
+
 # Rows looked at together: the chunk stays in cache, so a pass over the data costs one read of it.
 CHUNK_ROWS = 2048
 
@@ -25,6 +27,13 @@ def frame_columns(frame):
 def select_columns(frame, columns):
     """The named columns of a DataFrame, in that order, as a DataFrame of the same library."""
     return frame[list(columns)] if hasattr(frame, "iloc") else frame.select(list(columns))
+
+
+def as_dense(frame):
+    """A DataFrame, whose sparse columns of pandas are as others are."""
+    dtypes = getattr(frame, "dtypes", ())
+    dense = {i: dtype.subtype for i, dtype in enumerate(dtypes) if type(dtype).__name__ == "SparseDtype"}
+    return frame.astype({frame.columns[i]: dtype for i, dtype in dense.items()}) if dense else frame
 
 
 def frame_to_array(frame):
@@ -93,13 +102,13 @@ def as_array(value, name):
 
     Parameters
     ----------
-    value : array-like, DataFrame, Series or tensor
+    value : array-like, DataFrame, Series, tensor, or what stores rows elsewhere
     name : str
         Name of the modality, for messages.
 
     Returns
     -------
-    ndarray with at least one dimension
+    ndarray with at least one dimension, or StoredRows
     """
     if sparse.issparse(value):
         raise TypeError(
@@ -110,6 +119,10 @@ def as_array(value, name):
         return frame_to_array(value)
     if hasattr(value, "detach"):
         return tensor_to_array(value, f"Modality {name!r}")
+    if isinstance(value, StoredRows):
+        return value
+    if is_stored(value):
+        return StoredRows(value, name)
     if isinstance(value, np.ma.MaskedArray):
         keep = value.dtype.kind != "f" and is_row_masked(value)
         array = value if keep else unmasked(value, f"Modality {name!r}")
@@ -120,7 +133,10 @@ def as_array(value, name):
     if array.dtype.kind == "V":
         raise TypeError(f"Modality {name!r} holds records; give an array of numbers, or a DataFrame.")
     if array.ndim == 0:
-        raise TypeError(f"Modality {name!r} must be an array with one row per sample. Got {type(value).__name__}.")
+        raise TypeError(
+            f"Modality {name!r} must be an array with one row per sample. Got {type(value).__name__}; of a single row "
+            "give an array of shape (1, n_features), or X as a DataFrame of one row."
+        )
     return array
 
 
@@ -181,6 +197,11 @@ def row_masked(array, present, name):
     MaskedArray
         Its mask is a view of one flag a row.
     """
+    if isinstance(array, StoredRows):
+        raise TypeError(
+            f"present[{name!r}] cannot be given for a modality whose rows stay where they are stored; store NaN in the "
+            "rows that are missing, or load it with numpy.asarray."
+        )
     present = np.asarray(present)
     if present.dtype != bool or present.shape != (len(array),):
         raise ValueError(

@@ -9,6 +9,7 @@ from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring, PrintLog, ProgressBar
 from skorch.helper import predefined_split
+from skorch.history import History
 from skorch.utils import noop
 
 from sklearn_aecf._training._batches import BatchIterator
@@ -372,14 +373,15 @@ class AECFNet(ClassifierMixin, NeuralNet):
             self.criterion_.load_state_dict(other.criterion_.state_dict())
         except RuntimeError:
             raise ValueError(
-                "warm_start goes on with the same network, but a parameter that shapes it has changed (embed_dim, "
-                "hidden_dim, n_members, encoders, network or masking); set it back, or warm_start=False."
+                "Training goes on with the same network, but a parameter that shapes it has changed (embed_dim, "
+                "hidden_dim, n_members, encoders, network or masking); set it back, or fit anew with warm_start=False."
             ) from None
         chosen = {name: self.optimizer_.param_groups[0][name] for name in ("lr", "weight_decay", "fused")}
         # Copies: torch keeps the tensors that it is given, and a training that fails must leave the other net alone.
         self.optimizer_.load_state_dict(copy.deepcopy(other.optimizer_.state_dict()))
         self.optimizer_.param_groups[0].update(chosen)
-        self.history_ = copy.deepcopy(other.history_)
+        # A training only adds rows, and clears the batches of the one before.
+        self.history_ = History(dict(row) for row in other.history_)
 
     def move_to(self, device):
         """Move weights, objective and optimiser state to another device."""

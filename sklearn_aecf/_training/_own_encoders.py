@@ -47,8 +47,13 @@ def own_encoders(encoders, inputs, labelled, embed_dim):
 
 
 def _rows_to_try(labelled, m):
-    """The first rows with modality `m`, and one of those with NaN inside, which an encoder may not be ready for."""
+    """The first rows with modality `m`, and one of those with NaN inside, which an encoder may not be ready for.
+
+    Where no row has it yet, the first rows of all, whose inputs are zeros.
+    """
     having = labelled.rows[labelled.data.present[labelled.rows, m]]
+    if len(having) == 0:
+        return labelled.rows[:N_TRIED]
     array = labelled.data.arrays[m]
     if array.dtype.kind == "f":
         for start in range(0, len(having), CHUNK_ROWS):

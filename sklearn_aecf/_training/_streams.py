@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from sklearn_aecf._data import StoredRows
 from sklearn_aecf._training._batches import RowTensors, target_and_columns
 
 # Inputs that lie on disk and need more than this as float32 are not loaded whole.
@@ -98,7 +99,9 @@ def training_rows(network_inputs, labelled, device, views=None):
 
 
 def _is_on_disk(array):
-    """Whether an array, or what it is a view of, is a file mapped into memory."""
+    """Whether an array stays where it is stored, or it, or what it is a view of, is a file mapped into memory."""
+    if isinstance(array, StoredRows):
+        return True
     while array is not None:
         if isinstance(array, np.memmap | mmap.mmap):
             return True

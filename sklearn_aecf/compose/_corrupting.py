@@ -5,7 +5,16 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_aecf._data import form_of
+from sklearn_aecf._data import (
+    checked_name,
+    form_of,
+    frame_columns,
+    is_frame,
+    only_counts,
+    quoted,
+    refuse_twins,
+    select_columns,
+)
 from sklearn_aecf.compose._hiding import drawn_modalities
 
 
@@ -16,8 +25,9 @@ def corrupt_modalities(X, rate, *, kind="noise", keep_one=True, random_state=Non
     ----------
     X : dict, MultimodalData, array-like or DataFrame
         What is usual in a modality is taken from its rows, so give more than a few.
-    rate : float or array-like of bool, shape (n_rows, n_modalities)
-        Probability in [0, 1] that an observed modality is broken; or which of them are.
+    rate : float, or array-like or DataFrame of bool, shape (n_rows, n_modalities)
+        Probability in [0, 1] that an observed modality is broken; or which of them are. The columns of a DataFrame are
+        the modalities by name, in any order.
     kind : str or sequence of str, default="noise"
         Of several each broken modality gets one, drawn uniformly. In units of a feature's mean and standard deviation:
 
@@ -68,6 +78,8 @@ def corrupt_modalities(X, rate, *, kind="noise", keep_one=True, random_state=Non
     rng = check_random_state(random_state)
     form = form_of(X, modalities)
     names, present = form.presence()
+    if is_frame(rate):
+        rate = _by_name(rate, names, form.index())
     broken = _draw(rate, present, keep_one, rng)
     changes = {}
     for m, name in enumerate(names):
@@ -84,6 +96,21 @@ def checked_kinds(kind):
     if unknown or not kinds:
         raise ValueError(f"kind must be among {', '.join(KINDS)}. Got {', '.join(map(repr, unknown)) or 'none'}.")
     return kinds
+
+
+def _by_name(rate, names, index):
+    """Flags of a DataFrame, with the modalities in the order of X."""
+    columns = list(map(str, frame_columns(rate)))
+    refuse_twins(columns, "rate")
+    for name in columns:
+        checked_name(name, names)
+    lacking = [name for name in names if name not in columns]
+    if lacking:
+        raise ValueError(f"rate lacks a column for modality {lacking[0]!r}; give one for each of {quoted(names)}.")
+    if index is not None and hasattr(rate, "iloc") and not (only_counts(rate.index) or rate.index.equals(index)):
+        raise ValueError("rate has rows of other names than X, or in another order; give rate.loc[X.index].")
+    given = dict(zip(columns, frame_columns(rate), strict=True))
+    return select_columns(rate, [given[name] for name in names]).to_numpy()
 
 
 def _draw(rate, present, keep_one, rng):

@@ -13,7 +13,15 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_aecf._data import MultimodalData, checked_name, form_of, in_fitted_order, missing_rows, plain
+from sklearn_aecf._data import (
+    MultimodalData,
+    checked_name,
+    form_of,
+    in_fitted_order,
+    missing_rows,
+    plain,
+    refuse_twins,
+)
 
 
 class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None):
@@ -139,16 +147,18 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
 
         Parameters
         ----------
-        transform : {"default", "pandas"} or None
-            A `MultimodalData`, or a DataFrame with columns of two levels. None changes nothing.
+        transform : {"default", "pandas", "polars"} or None
+            A `MultimodalData`; a DataFrame of pandas with columns of two levels, modality and feature, and the index of
+            X; or one of polars with columns called ``"image__pca0"``, to be read with
+            ``modalities={"image": "image__*"}``. None changes nothing.
 
         Returns
         -------
         self
             The estimator itself.
         """
-        if transform not in (None, "default", "pandas"):
-            raise ValueError(f"transform must be 'default', 'pandas' or None. Got {transform!r}.")
+        if transform not in (None, "default", "pandas", "polars"):
+            raise ValueError(f"transform must be 'default', 'pandas', 'polars' or None. Got {transform!r}.")
         if transform is not None:
             self._sklearn_output_config = {"transform": transform}
         return self
@@ -185,7 +195,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
 
         Returns
         -------
-        MultimodalData, or DataFrame after ``set_output(transform="pandas")``
+        MultimodalData, or DataFrame after `set_output`
             The modalities transformed.
         """
         form = form_of(X, self.modalities)
@@ -212,7 +222,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         self._shapes = {name: part.shape[1:] for (name, _, _), (_, part, _) in zip(plan, results, strict=True)}
         self._widths = {name: _width(part) for (name, _, _), (_, part, _) in zip(plan, results, strict=True)}
         self.modality_names_out_ = [name for name, _, _ in plan]
-        return self._assembled([(part, rows) for _, part, rows in results], data)
+        return self._assembled([(part, rows) for _, part, rows in results], data, form.index())
 
     def transform(self, X):
         """Transform rows; modalities left out of X are missing in the result.
@@ -224,7 +234,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
 
         Returns
         -------
-        MultimodalData, or DataFrame after ``set_output(transform="pandas")``
+        MultimodalData, or DataFrame after `set_output`
             The modalities transformed.
         """
         check_is_fitted(self)
@@ -240,7 +250,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             delayed(_transform_one)(name, part, transformer, self._shapes[name])
             for (name, _, transformer), part in zip(self.transformers_, given, strict=True)
         )
-        return self._assembled(results, data)
+        return self._assembled(results, data, form.index())
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features of all modalities side by side: ``"image__pca0"``, ...
@@ -260,7 +270,9 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             (f"{name}__{feature}" for feature in self._feature_names(name, transformer))
             for name, _, transformer in self.transformers_
         )
-        return np.array(list(names), dtype=object)
+        names = list(names)
+        refuse_twins(names, "The output")
+        return np.array(names, dtype=object)
 
     def _feature_names(self, name, transformer):
         given = list(chain.from_iterable(self._inputs_of[name].values()))
@@ -275,15 +287,19 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
                 return list(map(str, transformer.get_feature_names_out()))
         return [str(index) for index in range(self._widths[name])]
 
-    def _assembled(self, results, data):
+    def _assembled(self, results, data, index):
         arrays, feature_names = {}, {}
         for (name, _, transformer), (part, rows) in zip(self.transformers_, results, strict=True):
             arrays[name] = _spread(part, rows, len(data), name, self.max_dense_bytes)
             feature_names[name] = tuple(self._feature_names(name, transformer))
         known = {name: names for name, names in feature_names.items() if len(names) == self._widths[name]}
         container = MultimodalData(arrays, feature_names=known)
-        if _get_output_config("transform", self)["dense"] == "pandas":
-            return container.to_frame()
+        kind = _get_output_config("transform", self)["dense"]
+        if kind == "polars":
+            return container._to_flat_frame()
+        if kind == "pandas":
+            frame = container.to_frame()
+            return frame if index is None else frame.set_axis(index)
         return container
 
     def _plan(self, names):

@@ -1,7 +1,7 @@
 """What the report's numbers, pictures and tables say, in plain words."""
 
 
-def captions(*, n_rows, n_complete, score, positive=None, labels=False):
+def captions(*, n_rows, n_complete, score, positive=None, threshold=0.5, labels=False, some_subsets=False):
     """A sentence or two for each heading of the report.
 
     Parameters
@@ -12,8 +12,12 @@ def captions(*, n_rows, n_complete, score, positive=None, labels=False):
         Readable name of the score that is drawn.
     positive : object, default=None
         Of two classes the one that sensitivity is about.
+    threshold : float, default=0.5
+        Probability of it from which a row is called so.
     labels : bool, default=False
         Whether a row has several labels.
+    some_subsets : bool, default=False
+        Whether the picture of subsets leaves some out.
 
     Returns
     -------
@@ -37,6 +41,7 @@ def captions(*, n_rows, n_complete, score, positive=None, labels=False):
         "Score of each subset": (
             "The score from these modalities alone. A bar is of the rows that have them, whose number is below. "
             + _marks(n_rows, n_complete)
+            + (" Drawn are all modalities, each left out and each alone; the table has every subset." * some_subsets)
         ),
         "Reliability by number of modalities": (
             "Of predictions with confidence 0.8, 80 % should be right: the dashed line. For the line of k modalities "
@@ -57,9 +62,9 @@ def captions(*, n_rows, n_complete, score, positive=None, labels=False):
             f"joining, on all {n_rows} rows; n rows of them have the modality. low and high: a 95 % interval for the "
             "chance of which rows were tested, with the model as it is."
         ),
-        "At threshold 0.5": (
-            f"A row is called {positive} where the probability of {positive} is above 0.5. Sensitivity: the share of "
-            f"rows of class {positive} that are called so. Specificity: the share of other rows that are not. All "
+        f"At threshold {threshold:g}": (
+            f"A row is called {positive} from a probability of {threshold:g} for {positive} on. Sensitivity: the share "
+            f"of rows of class {positive} that are called so. Specificity: the share of other rows that are not. All "
             f"lines have the same {n_rows} rows; n hidden of them lose the modality."
         ),
         "Confidence without a modality": (

@@ -1,8 +1,5 @@
 """One page on what a classifier does when modalities are missing or broken."""
 
-import base64
-import html
-import io
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,51 +10,20 @@ from sklearn_aecf.inspection._drop_rate import DropRateDisplay
 from sklearn_aecf.inspection._gate import GateDisplay
 from sklearn_aecf.inspection._importance import modality_importance
 from sklearn_aecf.inspection._missingness import MissingnessDisplay
+from sklearn_aecf.inspection._page import as_page, picture, report_as_html
 from sklearn_aecf.inspection._reliability import ReliabilityDisplay
 from sklearn_aecf.inspection._style import score_label
 from sklearn_aecf.inspection._subsets import SubsetDisplay
+from sklearn_aecf.inspection._summary import summary
 from sklearn_aecf.metrics import corruption_report, monotonicity_report
 from sklearn_aecf.metrics._inside import unwrapped
 from sklearn_aecf.metrics._reports import SubsetMeasures
 from sklearn_aecf.metrics._subsets import choose_subsets
 
-_STYLE = """
-.aecf-report {font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 0 auto; padding: 0 1rem}
-.aecf-report h1 {font-size: 1.5rem} .aecf-report h2 {font-size: 1.15rem; margin-top: 2rem}
-.aecf-report p {max-width: 46rem; margin: .4rem 0 .8rem; color: #555; font-size: 14px}
-.aecf-report table {border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px}
-.aecf-report table {display: block; overflow-x: auto}
-.aecf-report th, .aecf-report td {padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #e5e5e5}
-.aecf-report th:first-child, .aecf-report td:first-child {text-align: left}
-.aecf-report td:first-child {min-width: 14rem}
-.aecf-report th button {all: unset; cursor: pointer; font-weight: 600}
-.aecf-report th button:focus-visible {outline: 2px solid #0072B2}
-.aecf-report th[aria-sort=ascending] button::after {content: " \\25B2"}
-.aecf-report th[aria-sort=descending] button::after {content: " \\25BC"}
-.aecf-report img {max-width: 100%; height: auto}
-.aecf-report .numbers {display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; padding: 0}
-.aecf-report .numbers div {list-style: none} .aecf-report .numbers b {display: block; font-size: 1.3rem}
-"""
-
 # Fewer complete rows than this are too few to compare subsets on.
 FEW_ROWS = 10
-
-_SCRIPT = """
-for (const table of document.querySelectorAll(".aecf-report table:not([data-ready])")) {
-  table.dataset.ready = "1";
-  table.querySelectorAll("th").forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
-    const up = head.getAttribute("aria-sort") !== "descending" && head.hasAttribute("aria-sort") ? false : true;
-    table.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
-    const body = table.tBodies[0];
-    [...body.rows].sort((one, two) => {
-      const a = key(one), b = key(two), order = isNaN(a - b) ? a.localeCompare(b) : a - b;
-      return up ? order : -order;
-    }).forEach(row => body.append(row));
-  }));
-}
-"""
+# More bars than this are too narrow to read.
+MANY_SUBSETS = 32
 
 
 @dataclass
@@ -76,6 +42,8 @@ class RobustnessReport:
         By heading.
     captions : dict of str to str, default={}
         What stands below a heading; ``"numbers"``: below the numbers.
+    summary : list of str, default=[]
+        What stands above the numbers: the findings in plain sentences.
 
     Examples
     --------
@@ -94,9 +62,10 @@ class RobustnessReport:
     tables: dict
     displays: dict = field(repr=False)
     captions: dict = field(default_factory=dict, repr=False)
+    summary: list = field(default_factory=list, repr=False)
 
     def to_html(self, path=None):
-        """Write one page that needs no network: pictures embedded, tables sortable.
+        """Write one page that needs no network: pictures embedded, tables sortable, fit for paper of A4.
 
         Parameters
         ----------
@@ -108,11 +77,7 @@ class RobustnessReport:
         str or None
             The page, or where it was written.
         """
-        page = (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(self.title)}</title></head><body>{self._repr_html_()}</body></html>"
-        )
+        page = as_page(self.title, self._repr_html_())
         if path is None:
             return page
         with open(path, "w", encoding="utf-8") as file:
@@ -121,33 +86,31 @@ class RobustnessReport:
 
     @cached_property
     def _images(self):
-        return {name: _picture(display, name) for name, display in self.displays.items()}
+        return {name: picture(display, name) for name, display in self.displays.items()}
 
     def _repr_html_(self):
-        numbers = "".join(f"<div>{html.escape(k)}<b>{html.escape(v)}</b></div>" for k, v in self.numbers.items())
-        tables = "".join(self._section(name, _table(columns)) for name, columns in self.tables.items())
-        pictures = "".join(self._section(name, image) for name, image in self._images.items())
-        return (
-            f'<style>{_STYLE}</style><div class="aecf-report"><h1>{html.escape(self.title)}</h1>'
-            f'<div class="numbers">{numbers}</div>{self._caption("numbers")}{pictures}{tables}</div>'
-            f"<script>{_SCRIPT}</script>"
-        )
-
-    def _section(self, name, content):
-        return f"<h2>{html.escape(name)}</h2>{self._caption(name)}{content}"
-
-    def _caption(self, name):
-        return f"<p>{html.escape(self.captions[name])}</p>" if name in self.captions else ""
+        return report_as_html(self, self._images)
 
 
-def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_state=0, modalities=None):
+def robustness_report(
+    estimator,
+    X,
+    y,
+    *,
+    scoring=None,
+    n_repeats=3,
+    random_state=0,
+    modalities=None,
+    pos_label=None,
+    threshold=None,
+):
     """Bundle the measures and pictures of robustness to missing and broken modalities.
 
     Numbers that compare are of the same rows, and every number says of how many. "As observed" is the estimator on all
     rows as they are. All modalities, the worst subset and the marks in the picture of subsets are of the rows that have
     all modalities; with fewer than 10 such rows, the worst subset is of the rows that have it. The table of sensitivity
-    and specificity hides a modality in all rows; it is there for two classes, of which ``classes_[1]`` is the positive
-    one.
+    and specificity hides a modality in all rows; it is there for two classes. Accuracy, confidence and calibration are
+    of the most probable class, whatever the threshold.
 
     Parameters
     ----------
@@ -166,11 +129,22 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
         Seed of what is drawn at random; an int gives the same result at every call.
     modalities : dict of str to columns, default=None
         Column groups, where X is an array or DataFrame and the estimator does not know them.
+    pos_label : class, default=None
+        Of two classes the one that sensitivity is about; None is that of a ``FixedThresholdClassifier``, or
+        ``classes_[1]``, the last in sorted order.
+    threshold : float, default=None
+        Probability of ``pos_label`` from which a row is called so, in (0, 1). None is that of a
+        ``TunedThresholdClassifierCV`` or ``FixedThresholdClassifier``, or 0.5.
 
     Returns
     -------
     RobustnessReport
         With ``to_html(path)``; a notebook shows it as it is.
+
+    Raises
+    ------
+    ValueError
+        If `pos_label` is no class or there are not two, or `threshold` is not in (0, 1).
 
     Examples
     --------
@@ -188,9 +162,11 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
 
     check_matplotlib_support("robustness_report")
     name = type(estimator).__name__
+    estimator, threshold, pos_label = _without_threshold(estimator, threshold, pos_label)
     estimator, X = unwrapped(estimator, X)
     measures = SubsetMeasures(estimator, X, y, scoring, modalities)
     predictions, y = measures.predictions, measures.y
+    pos_label = _positive(pos_label, predictions.classes, y)
     subsets = choose_subsets("all", predictions.names, predictions.present)
     each, complete = measures.tables(subsets, predictions.rows_with, predictions.complete_rows)
     n_complete = int(complete["n_rows"][0])
@@ -210,23 +186,54 @@ def robustness_report(estimator, X, y, *, scoring=None, n_repeats=3, random_stat
     tables = {
         "Each subset of modalities": _with_complete(each, complete),
         "Importance of each modality": _importance_table(importance, predictions.present),
-        "At threshold 0.5": _at_threshold(predictions, y),
+        f"At threshold {threshold:g}": _at_threshold(predictions, y, pos_label, threshold),
         "Confidence without a modality": monotone and monotone.pairs,
         "What if a sensor lies": lying,
     }
-    if lying is not None:
-        numbers |= _worst_lie(lying)
-    bars = SubsetDisplay(each, list(predictions.names), score=scores[0], complete=complete)
+    worst = None if lying is None else _worst_lie(lying)
+    if worst is not None:
+        numbers |= _lie_in_numbers(worst)
+    bars, some = _bars(each, complete, predictions.names, scores[0])
     displays = _displays(estimator, bars, first, n_repeats, given)
     words = captions(
         n_rows=len(y),
         n_complete=0 if complete is None else n_complete,
         score=score_label(scores[0]),
-        positive=predictions.classes[-1] if y.ndim == 1 else None,
+        positive=pos_label,
+        threshold=threshold,
         labels=y.ndim == 2,
+        some_subsets=some,
+    )
+    drawn = displays["Score against drop rate"]
+    short = summary(
+        score=score_label(scores[0]),
+        observed=_line(observed, 0, scores[0]),
+        complete=None if complete is None or n_complete == len(y) else _line(complete, 0, scores[0]),
+        drop_rates=drawn.drop_rates,
+        dropped=next(iter(drawn.scores.values())).mean(axis=1),
+        importance=tables["Importance of each modality"],
+        lying=worst,
+        decided=_decided(tables[f"At threshold {threshold:g}"], pos_label, threshold),
     )
     tables = {heading: table for heading, table in tables.items() if table is not None}
-    return RobustnessReport(f"{name} without some modalities", numbers, tables, displays, words)
+    return RobustnessReport(f"{name} without some modalities", numbers, tables, displays, words, short)
+
+
+def _line(table, row, score):
+    """One line of a table, with its score under that name."""
+    return {name: column[row] for name, column in table.items()} | {"score": table[score][row]}
+
+
+def _bars(each, complete, names, score):
+    """The picture of subsets, and whether it leaves out those of middling size, because all are too many to read."""
+    some = len(each["subset"]) > MANY_SUBSETS
+    if some:
+        kept = np.isin(each["size"], (1, len(names) - 1, len(names)))
+        each, complete = (
+            None if table is None else {name: column[kept] for name, column in table.items()}
+            for table in (each, complete)
+        )
+    return SubsetDisplay(each, list(names), score=score, complete=complete), some
 
 
 def _displays(estimator, bars, scoring, n_repeats, given):
@@ -278,11 +285,16 @@ def _with_enough_rows(table, measure):
 
 
 def _worst_lie(lying):
+    """The line of the table with the lowest accuracy while a sensor lies."""
     lying = _with_enough_rows(lying, "lying")
     worst = int(np.nanargmin(lying["lying"]))
-    modality, kind, n_rows = (lying[column][worst] for column in ("modality", "kind", "n_rows"))
-    told = f"{_shown(lying['missing'][worst])} missing, {_shown(lying['genuine'][worst])} genuine"
-    return {f"accuracy, {modality} lying ({kind}, n={n_rows})": f"{_shown(lying['lying'][worst])} ({told})"}
+    return {name: column[worst] for name, column in lying.items()}
+
+
+def _lie_in_numbers(worst):
+    told = f"{_shown(worst['missing'])} missing, {_shown(worst['genuine'])} genuine"
+    title = f"accuracy, {worst['modality']} lying ({worst['kind']}, n={worst['n_rows']})"
+    return {title: f"{_shown(worst['lying'])} ({told})"}
 
 
 def _shown(value):
@@ -307,16 +319,38 @@ def _importance_table(importance, present):
     }
 
 
-def _at_threshold(predictions, y):
+def _without_threshold(estimator, threshold, pos_label):
+    """The classifier inside one that shifts the threshold, with the threshold and the class that it is of."""
+    if threshold is not None and not 0 < threshold < 1:
+        raise ValueError(f"threshold must be in (0, 1). Got {threshold!r}.")
+    own = getattr(estimator, "best_threshold_", getattr(estimator, "threshold", None))
+    if not hasattr(estimator, "estimator_") or own is None:
+        return estimator, 0.5 if threshold is None else threshold, pos_label
+    pos_label = getattr(estimator, "pos_label", None) if pos_label is None else pos_label
+    own = 0.5 if own == "auto" else float(own)
+    return estimator.estimator_, own if threshold is None else threshold, pos_label
+
+
+def _positive(pos_label, classes, y):
+    """The class that sensitivity is about, None without two."""
+    two = y.ndim == 1 and len(classes) == 2
+    if pos_label is None:
+        return classes[1] if two else None
+    if not two or pos_label not in classes:
+        raise ValueError(f"pos_label must be one of two classes. Got {pos_label!r}; classes: {list(classes)}.")
+    return pos_label
+
+
+def _at_threshold(predictions, y, pos_label, threshold):
     """Sensitivity and specificity on all rows, as they are and without each modality; None without two classes."""
-    if y.ndim == 2 or len(predictions.classes) != 2:
+    if pos_label is None:
         return None
     n_modalities = len(predictions.names)
     kept = np.vstack([np.ones(n_modalities, dtype=bool), ~np.eye(n_modalities, dtype=bool)])
     # Nothing is left without the only one.
     kept = kept[kept.any(axis=1)]
-    positive = y == predictions.classes[1]
-    called = np.array([probability[:, 1] > 0.5 for probability in predictions.probabilities(kept)])
+    positive, column = y == pos_label, list(predictions.classes).index(pos_label)
+    called = np.array([probability[:, column] >= threshold for probability in predictions.probabilities(kept)])
     return {
         "modalities": np.array(["as observed", *(f"without {name}" for name in predictions.names)])[: len(kept)],
         "n_rows": np.full(len(kept), len(y)),
@@ -326,6 +360,14 @@ def _at_threshold(predictions, y):
         "n_negative": np.full(len(kept), (~positive).sum()),
         "specificity": _share(~called[:, ~positive]),
     }
+
+
+def _decided(table, pos_label, threshold):
+    """What the threshold does on the rows as they are, for the summary."""
+    if table is None:
+        return None
+    shares = {name: table[name][0] for name in ("sensitivity", "specificity")}
+    return {"class": pos_label, "threshold": threshold, **shares}
 
 
 def _share(chosen):
@@ -339,24 +381,3 @@ def _lying(estimator, predictions, given):
         return None
     report = corruption_report(estimator, **given)
     return None if np.isnan(report["lying"]).all() else report
-
-
-def _table(columns):
-    heads = "".join(
-        f"<th scope=col><button>{html.escape(str(name).replace('_', ' '))}</button></th>" for name in columns
-    )
-    rows = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in zip(*columns.values(), strict=True))
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _cell(value):
-    if isinstance(value, float | np.floating):
-        return f'<td data-value="{value}">{"" if np.isnan(value) else f"{value:.3f}"}</td>'
-    return f"<td>{html.escape(str(value))}</td>"
-
-
-def _picture(display, name):
-    stream = io.BytesIO()
-    display.figure_.savefig(stream, format="png", dpi=110, bbox_inches="tight")
-    data = base64.b64encode(stream.getvalue()).decode()
-    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{data}">'

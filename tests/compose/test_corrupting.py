@@ -1,12 +1,16 @@
 """Modalities broken on purpose: every kind, on every form of X."""
 
+import re
+
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from conftest import FORMS, in_form
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_aecf import MultimodalData
-from sklearn_aecf.compose import corrupt_modalities
+from sklearn_aecf.compose import corrupt_modalities, drop_modalities
 from sklearn_aecf.compose._corrupting import KINDS
 
 
@@ -122,3 +126,38 @@ def test_text_has_no_sensor_to_break():
     message = "Modality 'text' is not made of numbers, so that no sensor of it can be broken on purpose."
     with pytest.raises(ValueError, match=f"^{message}$"):
         corrupt_modalities(X, 1.0, keep_one=False)
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_flags_with_names_are_found_by_name(data, library):
+    X, _ = data
+    flags = {name: np.arange(150) % 3 == m for m, name in enumerate(X)}
+    expected = corrupt_modalities(X, np.column_stack(list(flags.values())), kind="dead")
+    found = corrupt_modalities(X, library.DataFrame(flags).__getitem__(["c", "a", "b"]), kind="dead")
+    assert_array_equal(np.asarray(found), np.asarray(expected))
+    message = r"^rate lacks a column for modality 'c'; give one for each of 'a', 'b', 'c'\.$"
+    with pytest.raises(ValueError, match=message):
+        corrupt_modalities(X, library.DataFrame(flags)[["a", "b"]])
+    with pytest.raises(ValueError, match=r"^Unknown modality 'A'\. Modalities: 'a', 'b', 'c'\.$"):
+        corrupt_modalities(X, library.DataFrame({"A": flags["a"], "b": flags["b"], "c": flags["c"]}))
+
+
+def test_flags_of_other_rows_are_refused(data):
+    X, groups = in_form(data[0], "pandas")
+    X.index = [f"patient {i}" for i in range(len(X))]
+    flags = pd.DataFrame(dict.fromkeys(groups, np.arange(150) < 10), index=X.index)
+    broken = corrupt_modalities(X, flags, kind="dead", modalities=groups)
+    assert (broken["a0"][:10].fillna(0) == 0).all()
+    with pytest.raises(
+        ValueError, match=r"^rate has rows of other names than X, or in another order; give rate\.loc\[X\.index\]\.$"
+    ):
+        corrupt_modalities(X, flags[::-1], modalities=groups)
+
+
+@pytest.mark.parametrize("rate", [{"a": 0.5}, [0.5, 0.5, 0.5], "half", None, np.nan, 1.5])
+def test_a_rate_that_is_none(data, rate):
+    message = f"rate must be a probability in [0, 1], or bools of shape (150, 3). Got {rate!r}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        corrupt_modalities(data[0], rate)
+    with pytest.raises(ValueError, match=f"^{re.escape(f'rate must be a probability in [0, 1]. Got {rate!r}.')}$"):
+        drop_modalities(data[0], rate)

@@ -97,8 +97,48 @@ class TestModalityTransformer:
         with config_context(transform_output="pandas"):
             assert isinstance(ModalityTransformer({"a": PCA(2)}).fit_transform(X), pd.DataFrame)
         assert isinstance(transformer.set_output(transform="default").transform(X), MultimodalData)
-        with pytest.raises(ValueError, match="transform must be 'default', 'pandas' or None. Got 'polars'."):
-            transformer.set_output(transform="polars")
+        message = r"^transform must be 'default', 'pandas', 'polars' or None\. Got 'numpy'\.$"
+        with pytest.raises(ValueError, match=message):
+            transformer.set_output(transform="numpy")
+
+    def test_pandas_output_keeps_the_index(self, data):
+        X, groups = in_form(data[0], "pandas")
+        X.index = [f"patient {i}" for i in range(len(X))]
+        transformer = ModalityTransformer({"a": PCA(2)}, modalities=groups).set_output(transform="pandas")
+        assert transformer.fit_transform(X).index.equals(X.index)
+        assert transformer.transform(X[::-1]).index.equals(X.index[::-1])
+        frames = {name: X[columns] for name, columns in groups.items()}
+        assert ModalityTransformer(PCA(2)).set_output(transform="pandas").fit_transform(frames).index.equals(X.index)
+
+    def test_polars_output_goes_into_the_classifier(self, data):
+        X, y = data
+        transformer = ModalityTransformer({"a": PCA(2)}).fit(X)
+        expected = fast_classifier().fit(transformer.transform(X), y).predict_proba(transformer.transform(X))
+        frame = transformer.set_output(transform="polars").transform(X)
+        assert frame.columns == transformer.get_feature_names_out().tolist()
+        clf = fast_classifier(modalities={name: f"{name}__*" for name in X}).fit(frame, y)
+        assert_allclose(clf.predict_proba(frame), expected, atol=1e-6)
+        with config_context(transform_output="polars"):
+            assert isinstance(ModalityTransformer({"a": PCA(2)}).fit_transform(X), pl.DataFrame)
+
+    def test_polars_output_with_text(self):
+        X = pl.DataFrame({"sex": ["f", None, "m"], "age": [3.0, 4.0, None]})
+        transformer = ModalityTransformer({}, modalities={"who": ["sex"], "how": ["age"]})
+        frame = transformer.set_output(transform="polars").fit_transform(X)
+        assert frame["who__sex"].to_list() == ["f", None, "m"]
+        assert_array_equal(frame["how__age"].to_numpy(), [3.0, 4.0, np.nan])
+
+    def test_output_names_are_unique(self):
+        a, b = pd.DataFrame(np.eye(4)[:, :2], columns=["x", "b_x"]), pd.DataFrame(np.eye(4)[:, :1], columns=["x"])
+        merged = ModalityTransformer({("a", "b"): {"m": "passthrough"}}).fit({"a": a, "b": b})
+        assert merged.get_feature_names_out().tolist() == ["m__a_x", "m__a_b_x", "m__b_x"]
+        message = r"^Modality 'm' has 2 columns named 'a_b_x'; give each a name of its own\.$"
+        with pytest.raises(ValueError, match=message):
+            ModalityTransformer({("a", "a_b"): {"m": "passthrough"}}).fit({"a": a, "a_b": b})
+        alike = ModalityTransformer({}).fit({"a": a.set_axis(["x", "b__x"], axis=1), "a__b": b})
+        message = r"^The output has 2 columns named 'a__b__x'; give each a name of its own\.$"
+        with pytest.raises(ValueError, match=message):
+            alike.get_feature_names_out()
 
     def test_pandas_output_goes_into_the_classifier(self, data):
         X, y = data

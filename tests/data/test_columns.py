@@ -162,8 +162,8 @@ def column(values):
             "Column 'c' of modality 'm' mixes text ('a') and other values (1.0); make them of one type.",
         ),
         (
-            [f"patient {i:02}" for i in range(30)],
-            "Column 'c' of modality 'm' has 30 different texts in 30 rows (e.g. 'patient 00'), too many for categories; turn "
+            [f"patient {i:02}" for i in range(60)],
+            "Column 'c' of modality 'm' has 60 different texts in 60 rows (e.g. 'patient 00'), too many for categories; turn "
             "them into features with a ModalityTransformer, or leave the column out.",
         ),
         (
@@ -196,12 +196,68 @@ def test_polars_dates_are_refused_as_those_of_pandas():
 
 def test_text_that_is_refused_on_demand(clinic):
     frame, y = clinic
+    n, first = int(frame["sex"].notna().sum()), frame["sex"][0]
     message = (
-        "Modality 'person' must be numeric. Got {}; encode text and categories first, e.g. with a OneHotEncoder in a "
-        "ModalityTransformer."
+        f"Column 'sex' of modality 'person' must hold numbers. Got {first!r} in {n} of {len(frame)} rows (first in row 0); "
+        "encode text and categories first, e.g. with a OneHotEncoder in a ModalityTransformer."
     )
-    with pytest.raises(ValueError, match=f"^{re.escape(message.format(repr(frame['sex'][0])))}$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fast_classifier(modalities=GROUPS, categorical_features=None).fit(frame, y)
+
+
+def test_text_among_numbers_at_predict(clinic):
+    frame, y = clinic
+    clf = fast_classifier(modalities={"a": ["age"], "b": ["sex"]}).fit(frame, y)
+    broken = frame.astype({"age": object})
+    broken.loc[[3, 5], "age"] = "ERR"
+    message = (
+        f"Column 'age' of modality 'a' must hold numbers. Got 'ERR' in 2 of {len(frame)} rows (first in row 3); put NaN "
+        "where the value is unknown, e.g. with pandas.to_numeric(column, errors='coerce')."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        clf.predict(broken)
+
+
+def test_decimal_commas_are_no_categories():
+    commas = pd.DataFrame({"hb": [f"{i},{i % 7}" for i in range(30)], "x": np.arange(30.0)})
+    message = (
+        "Column 'hb' of modality 'X' holds numbers with a decimal comma, e.g. '0,0'; make it numbers first, e.g. "
+        "pandas.read_csv(..., decimal=',')."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier().fit(commas, np.arange(30) % 2)
+    # Words with commas are words.
+    pairs = pd.DataFrame({"hb": ["a,b", "1,2", "c"] * 10})
+    fast_classifier().fit(pairs, np.arange(30) % 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "error", "message"),
+    [
+        (
+            lambda frame: frame.to_dict("records"),
+            TypeError,
+            "X is a list of dicts, one a row; make a table of it: pandas.DataFrame(X).",
+        ),
+        (
+            lambda frame: frame.iloc[3],
+            ValueError,
+            "X is a Series of 3 values; give a DataFrame: of one row, e.g., frame.iloc[[0]], of one column X.to_frame().",
+        ),
+        (
+            lambda frame: {"m": 3.0},
+            TypeError,
+            "Modality 'm' must be an array with one row per sample. Got float; of a single row give an array of shape "
+            "(1, n_features), or X as a DataFrame of one row.",
+        ),
+    ],
+)
+def test_one_row_in_another_form(one, error, message):
+    frame = pd.DataFrame({"a": np.arange(30.0), "b": np.arange(30.0) % 4, "sex": ["m", "f", "m"] * 10})
+    clf = fast_classifier(modalities={"m": ["a", "b"], "p": ["sex"]}).fit(frame, np.arange(30) % 2)
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        clf.predict(one(frame))
+    assert clf.predict(frame.iloc[[3]]).shape == (1,)
 
 
 def test_the_table_of_a_clinic_is_that_of_its_modalities():
@@ -281,3 +337,44 @@ def test_polars_modalities_of_vectors_alone(rng):
     frame = pl.DataFrame({"v": vectors.tolist(), "x": np.ones(40)})
     assert_array_equal(split_modalities(frame, {"v": ["v"], "x": ["x"]}).arrays[0], vectors)
     assert_array_equal(split_modalities({"v": frame[["v"]]}).arrays[0], vectors)
+
+
+@pytest.mark.parametrize("text", ["nan", "None", "", "NA", "inf"])
+@pytest.mark.parametrize("dtype", ["object", "string", "category"])
+def test_words_for_nothing_are_categories(text, dtype):
+    for others in (["a", "b"], ["a"]):
+        frame = column(pd.Series([text, *others] * 10, dtype=dtype))
+        read = split_modalities(frame, {"m": ["c"], "n": ["x"]})
+        assert read.spec.encodings["m"].columns == (tuple(sorted([text, *others])),)
+        assert read.present.all()
+
+
+def test_among_numbers_as_text_nan_is_a_number():
+    read = split_modalities(column(pd.Series(["1", "2", "nan"] * 10, dtype=object)), {"m": ["c", "x"]})
+    assert_array_equal(read.arrays[0][:3, 0], [1, 2, np.nan])
+
+
+def test_text_that_hardly_repeats_is_told_and_can_be_cross_validated():
+    frame = column([f"ward {i % 14}" for i in range(30)])
+    with pytest.warns(UserWarning) as caught:
+        split_modalities(frame[:24], {"m": ["c", "x"]})
+    assert [str(warning.message) for warning in caught] == [
+        "Column 'c' of modality 'm' has 14 different texts in 24 rows (e.g. 'ward 0'), too many to learn much from each; "
+        "turn them into features with a ModalityTransformer, or leave the column out."
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        split_modalities(frame, {"m": ["c", "x"]})
+        split_modalities(frame.astype({"c": "category"})[:24], {"m": ["c", "x"]})
+
+
+def test_the_limit_of_categories_is_that_of_gradient_boosting():
+    frame = column([f"ward {i % 256}" for i in range(1000)])
+    split_modalities(frame[frame["c"] != "ward 7"], {"m": ["c", "x"]})
+    message = (
+        "Column 'c' of modality 'm' has 256 different texts in 1000 rows (e.g. 'ward 0'), too many for categories; turn "
+        "them into features with a ModalityTransformer, or leave the column out."
+    )
+    for dtype in ("object", "category"):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            split_modalities(frame.astype({"c": dtype}), {"m": ["c", "x"]})

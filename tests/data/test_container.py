@@ -122,7 +122,7 @@ def test_unknown_name_and_assignment(X):
             ValueError,
             "Modality 'b' has 2 rows but 'a' has 3. Give every modality one row per sample, with NaN rows where it is missing.",
         ),
-        ({"a": 3.0}, TypeError, "Modality 'a' must be an array with one row per sample. Got float."),
+        ({"a": 3.0}, TypeError, "Modality 'a' must be an array with one row per sample. Got float; of a single row"),
         ({"a": sparse.eye(3)}, TypeError, "Modality 'a' is a sparse matrix; a dense array is needed."),
         (
             {"a": [[1, 2], [3]]},

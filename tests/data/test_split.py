@@ -363,3 +363,16 @@ def test_sparse_tensors_are_refused():
     message = "Modality 'a' is a sparse tensor; a dense one is needed. Convert it with .to_dense()."
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         split_modalities({"a": torch.eye(4).to_sparse()})
+
+
+def test_columns_are_found_by_name_in_any_order_but_in_a_plain_table(data):
+    X, y = data
+    for form in ("pandas", "polars", "two-level"):
+        given, groups = in_form(X, form)
+        clf = fast_classifier(modalities=groups, max_epochs=1).fit(given, y)
+        other = given[list(given.columns)[::-1]]
+        assert_array_equal(clf.predict_proba(other), clf.predict_proba(given))
+    frame = in_form(X, "pandas")[0]
+    clf = fast_classifier(max_epochs=1).fit(frame, y)
+    with pytest.raises(ValueError, match="must be in the same order as they were in fit"):
+        clf.predict(frame[frame.columns[::-1]])

@@ -4,6 +4,8 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -171,3 +173,45 @@ def test_at_any_moment_it_is_told_or_harmless(data, n_interrupts):
     outcomes = [fit_with_an_interrupt(clf, X, y, draw.uniform(0, 0.15)) for _ in range(n_interrupts)]
     assert "told" in outcomes
     print({outcome: outcomes.count(outcome) for outcome in set(outcomes)})
+
+
+@pytest.mark.parametrize("point", ["epoch", "training"])
+def test_an_interrupted_part_is_not_learnt_from(data, point):
+    X, y = data
+    clf = fast_classifier().partial_fit(X, y, [0, 1, 2])
+    expected, prior = clf.predict_proba(X), clf.class_prior_
+    clf.set_params(callbacks=[Interrupting(point, 2)])
+    with pytest.raises(KeyboardInterrupt):
+        clf.partial_fit(X[:50], y[:50])
+    assert clf.n_iter_ == 1 and clf.class_prior_ is prior
+    assert_array_equal(clf.predict_proba(X), expected)
+    clf.set_params(callbacks=None).partial_fit(X[:50], y[:50])
+    assert clf.n_iter_ == 2
+
+
+INTERRUPTED_IMPORT = """
+import sys
+import numpy, pandas, scipy, sklearn, skorch, torch
+
+class Interrupting:
+    left = int(sys.argv[1])
+
+    def find_spec(self, name, path, target=None):
+        self.left -= name.startswith("sklearn_aecf")
+        if self.left == 0 and name.startswith("sklearn_aecf"):
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+try:
+    import sklearn_aecf
+except KeyboardInterrupt:
+    from sklearn_aecf import AECFClassifier
+    X = {"a": numpy.random.default_rng(0).normal(size=(30, 2))}
+    print(AECFClassifier(max_epochs=1, device="cpu").fit(X, numpy.arange(30) % 2).predict(X).shape)
+"""
+
+
+@pytest.mark.parametrize("n_modules", [2, 20, 40])
+def test_our_own_modules_are_imported_anew_where_it_broke_off(n_modules):
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT, str(n_modules)], capture_output=True, text=True)
+    assert run.stdout == "(30,)\n", run.stderr

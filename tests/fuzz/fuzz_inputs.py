@@ -273,6 +273,13 @@ def _array(parts):
     return np.column_stack([np.asarray(column) for column in _columns(parts).values()]), GROUPS
 
 
+def _lists(parts):
+    rows = _array(parts)[0].tolist()
+    if not rows:
+        raise TypeError("a list without rows has no columns")
+    return rows, GROUPS
+
+
 def _frames(parts):
     return {k: x if x is None else pd.DataFrame(x, columns=LABELS_OF[k]) for k, x in parts.items()}, None
 
@@ -287,7 +294,7 @@ FORMS = {
     "SliceDict": lambda parts: (SliceDict(**parts), None), "array": _array, "pandas": _pandas, "two-level": _two_level,
     "polars": _polars, "OrderedDict": lambda parts: (OrderedDict(parts), None),
     "proxy": lambda parts: (MappingProxyType(parts), None),
-    "list of lists": lambda parts: (_array(parts)[0].tolist(), GROUPS),
+    "list of lists": _lists,
     "tensor of all": lambda parts: (torch.from_numpy(_array(parts)[0].astype(float)), GROUPS),
     "frames": _frames, "reordered index": _reordered,
 }  # fmt: skip

@@ -9,7 +9,9 @@ import pytest
 from conftest import fast_classifier
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import recall_score
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 
 from sklearn_aecf import MultimodalData
 from sklearn_aecf.compose import hide
@@ -68,6 +70,57 @@ class TestReport:
         y = np.array(["$low_$", "_mid^", "$"])[y % n_classes]
         page = robustness_report(fast_classifier().fit(named, y), named, y, scoring={"$gain_$": "accuracy"}).to_html()
         assert "price $USD_$" in page
+
+
+class TestSummary:
+    def test_says_what_the_tables_say(self, trained, data):
+        X, y = data
+        report = robustness_report(trained, X, y, n_repeats=1)
+        numbers, lying = report.numbers, report.tables["What if a sensor lies"]
+        n = int(X.present.all(axis=1).sum())
+        drawn = report.displays["Score against drop rate"].scores["AECFClassifier"][:, 0]
+        importance = report.tables["Importance of each modality"]
+        most, least = importance["shapley"].argmax(), importance["shapley"].argmin()
+
+        def gain(m):
+            return f"{importance['shapley'][m]:.2f}", f"{importance['low'][m]:.2f} to {importance['high'][m]:.2f}"
+
+        sureness, worst = trained.predict_proba(X).max(axis=1).mean(), lying["lying"].argmin()
+        modality, kind = lying["modality"][worst], lying["kind"][worst]
+        right = float(numbers["accuracy, as observed (n=150)"])
+        verdict = "it is too unsure of itself" if sureness < right else "it is too sure of itself"
+        assert report.summary == [
+            f"On the 150 rows as they are, accuracy is {trained.score(X, y):.2f}. On the {n} of them that have every "
+            f"modality it is {trained.score(X[X.present.all(axis=1)], y[X.present.all(axis=1)]):.2f}.",
+            f"When each modality goes missing with probability 0.3, accuracy is {drawn[2]:.2f}, {drawn[3]:.2f} with "
+            f"0.5 and {drawn[4]:.2f} with 0.7.",
+            f"No modality stands out. {importance['modality'][most]} adds most, {gain(most)[0]} to accuracy (95 % "
+            f"interval {gain(most)[1]}); {importance['modality'][least]} least, {gain(least)[0]} ({gain(least)[1]}).",
+            f"The model gives its answers a probability of {sureness:.2f} on average, and a share of {right:.2f} is "
+            f"right: {'its confidence fits' if abs(sureness - right) < 0.03 else verdict}.",
+            f"The worst sensor fault tried is {kind} in {modality}: accuracy is then {lying['lying'][worst]:.2f}, "
+            f"against {lying['genuine'][worst]:.2f} with genuine values and {lying['missing'][worst]:.2f} with "
+            f"{modality} declared missing.",
+        ]
+        assert all(sentence in report.to_html() for sentence in report.summary)
+
+    def test_one_modality(self, data):
+        X, y = data
+        X = {"a": X["a"]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            report = robustness_report(fast_classifier().fit(X, y), X, y, n_repeats=1)
+        assert [sentence.split()[0] for sentence in report.summary] == ["On", "When", "The"]
+
+    def test_of_many_subsets_a_few_are_drawn(self):
+        rng = np.random.default_rng(0)
+        X = {name: rng.normal(size=(60, 2)) for name in "abcdef"}
+        y = (X["a"][:, 0] > 0).astype(int)
+        report = robustness_report(fast_classifier().fit(X, y), X, y, n_repeats=1)
+        drawn = report.displays["Score of each subset"].report
+        assert len(report.tables["Each subset of modalities"]["subset"]) == 63
+        assert sorted(drawn["size"]) == [1] * 6 + [5] * 6 + [6]
+        assert report.captions["Score of each subset"].endswith("the table has every subset.")
 
 
 class TestSameRows:
@@ -151,7 +204,42 @@ class TestSameRows:
             predicted = clf.predict(hide(X, names))
             assert_allclose(table["sensitivity"][row], recall_score(y, predicted, pos_label="yes"))
             assert_allclose(table["specificity"][row], recall_score(y, predicted, pos_label="no"))
-        assert report.captions["At threshold 0.5"].startswith("A row is called yes where the probability of yes is ab")
+        assert report.captions["At threshold 0.5"].startswith("A row is called yes from a probability of 0.5 for y")
+
+    @pytest.mark.parametrize("fixed", [True, False])
+    def test_of_a_classifier_with_a_threshold(self, data, fixed):
+        X, y = data
+        y = np.array(["died", "well"])[(y > 0).astype(int)]
+        clf = fast_classifier(max_epochs=20).fit(X, y)
+        if fixed:
+            tuned = FixedThresholdClassifier(FrozenEstimator(clf), threshold=0.3, pos_label="died").fit(X, y)
+            threshold, positive = 0.3, "died"
+        else:
+            tuned = TunedThresholdClassifierCV(FrozenEstimator(clf), cv="prefit", refit=False).fit(X, y)
+            threshold, positive = tuned.best_threshold_, "well"
+        report = robustness_report(tuned, X, y, n_repeats=1)
+        table, predicted = report.tables[f"At threshold {threshold:g}"], tuned.predict(X)
+        assert_allclose(table["sensitivity"][0], recall_score(y, predicted, pos_label=positive))
+        other = {"died": "well", "well": "died"}[positive]
+        assert_allclose(table["specificity"][0], recall_score(y, predicted, pos_label=other))
+        # All of the page is of one model, the one without the threshold.
+        assert report.numbers["accuracy, as observed (n=150)"] == f"{clf.score(X, y):.3f}"
+        assert_allclose(next(iter(report.displays["Score against drop rate"].scores.values()))[0], clf.score(X, y))
+        assert any(sentence.startswith(f"At a threshold of {threshold:g} a share of") for sentence in report.summary)
+
+    def test_threshold_and_class_that_are_given(self, data):
+        X, y = data
+        y = np.array(["died", "well"])[(y > 0).astype(int)]
+        clf = fast_classifier().fit(X, y)
+        table = robustness_report(clf, X, y, n_repeats=1, pos_label="died", threshold=0.2).tables["At threshold 0.2"]
+        called = clf.predict_proba(X)[:, 0] >= 0.2
+        assert table["sensitivity"][0] == called[y == "died"].mean()
+        for wrong, message in [
+            ({"pos_label": "dead"}, "pos_label must be one of two classes. Got 'dead'; classes: "),
+            ({"threshold": 1}, "threshold must be in (0, 1). Got 1."),
+        ]:
+            with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+                robustness_report(clf, X, y, **wrong)
 
     def test_three_classes_have_no_threshold(self, trained, data):
         report = robustness_report(trained, *data, n_repeats=1)

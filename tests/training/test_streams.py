@@ -35,7 +35,7 @@ def on_disk(tmp_path, monkeypatch):
 
 def labelled_rows(X, y, rows, class_weight=None):
     problem, targets = read_targets(y)
-    labelled, _ = weighed(
+    labelled, *_ = weighed(
         LabelledRows(split_modalities(X), targets, np.ones(len(y)), rows), None, class_weight, problem
     )
     return labelled, NetworkInputs.fit(labelled, standardized=lambda name: True, gap_indicator=False)
