@@ -39,7 +39,7 @@ def as_label_array(y, classes=None):
             raise ValueError(f"y has labels {quoted(names)}, but there were {quoted(classes.tolist())} before.")
         y = select_columns(y, classes.tolist())
     if hasattr(y, "to_numpy"):
-        y = y.to_numpy()
+        y = _as_numbers(y.to_numpy())
     try:
         table = np.asarray(y)
     except ValueError:
@@ -52,6 +52,16 @@ def as_label_array(y, classes=None):
     if table.dtype.kind == "S" or (table.dtype.kind == "O" and any(isinstance(label, bytes) for label in table.flat)):
         raise ValueError("y holds bytes; make them text, e.g. numpy.char.decode(y).")
     return table
+
+
+def _as_numbers(labels):
+    """Integers and booleans as such: older pandas makes objects of its nullable ones."""
+    if labels.dtype.kind != "O" or labels.size == 0:
+        return labels
+    kinds = {bool if isinstance(label, bool | np.bool_) else type(label) for label in labels.flat}
+    if kinds == {bool}:
+        return labels.astype(bool)
+    return labels.astype(np.int64) if kinds == {int} and max(map(abs, labels.flat)) < 2**63 else labels
 
 
 def label_names(y):

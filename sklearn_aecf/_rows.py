@@ -118,7 +118,10 @@ def checked_weights(sample_weight, n_rows):
         ) from None
     if np.shape(weight) not in ((), (n_rows,)):
         raise ValueError(f"sample_weight must have one entry per row ({n_rows}). Got shape {np.shape(weight)}.")
-    return _check_sample_weight(weight, np.empty((n_rows, 1)), dtype=np.float64, ensure_non_negative=True)
+    weight = _check_sample_weight(weight, np.empty((n_rows, 1)), dtype=np.float64, ensure_non_negative=True)
+    if n_rows and not weight.any():  # not every version of scikit-learn says so
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weight
 
 
 def refuse_other_length(data, targets):
