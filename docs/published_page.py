@@ -3,8 +3,7 @@
 import csv
 from pathlib import Path
 
-import numpy as np
-from tables import as_rst
+from tables import as_rst, with_error
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 CAPTIONS = {
@@ -29,12 +28,6 @@ def write_pages(folder):
                 [100 * float(row["score"]) for row in chosen if (row["model"], row["drop_rate"]) == (model, rate)]
                 for rate in rates
             ]
-            body.append([model, *map(_shown, scores)])
+            body.append([model, *(with_error(found, 1) for found in scores)])
         parts.append(as_rst(["Model", *rates], body, caption))
     (folder / "published.rst").write_text("\n".join(parts) + "\n", encoding="utf-8")
-
-
-def _shown(scores):
-    if len(scores) == 1:
-        return f"{scores[0]:.1f}"
-    return f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1) / len(scores) ** 0.5:.1f}"

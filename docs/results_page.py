@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
-from tables import as_markdown, as_rst
+from tables import as_markdown, as_rst, with_error
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 DATA = {
@@ -56,10 +56,7 @@ class Measured:
 
     def cell(self, *key):
         values = list(self.seeds(*key).values())
-        if not values:
-            return ""
-        error = f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}" if len(values) > 1 else ""
-        return f"{np.mean(values):.3f}{error}"
+        return with_error(values, 3) if values else ""
 
 
 def robustness_tables(measured):

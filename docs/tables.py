@@ -1,5 +1,7 @@
 """Tables of the documentation, as reStructuredText and as Markdown."""
 
+import numpy as np
+
 
 def as_rst(header, body, caption):
     lines = [f".. list-table:: {caption}", "   :header-rows: 1", ""]
@@ -11,3 +13,9 @@ def as_rst(header, body, caption):
 def as_markdown(header, body, caption):
     lines = [header, ["---"] * len(header), *body]
     return f"{caption}:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def with_error(values, digits):
+    """A mean, and its standard error where there are several values."""
+    error = f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{error}"

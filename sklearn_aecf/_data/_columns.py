@@ -121,28 +121,28 @@ def read_table(array, name, labels, *, encoding=None, encode=True):
     table = as_objects(array)
     labels = [str(index) for index in range(table.shape[1])] if labels is None else labels
     if encoding is None and not encode:
-        raise _not_numeric(table, labels, name, array.dtype)
+        _refuse_text(table, labels, name)
+        raise ValueError(f"Modality {name!r} must be numeric. Got {array.dtype}; make it numbers.")
     encoding = Encoding.of(table, labels, name) if encoding is None else encoding
     return encoding.apply(table, labels, name), present, encoding
 
 
-def _not_numeric(table, labels, name, dtype):
-    """The error about a column that is no number where all were, or had to be."""
+def _refuse_text(table, labels, name):
+    """Raise about the first column that is no number, where all were or had to be."""
     for column, label in zip(table.T, labels, strict=True):
-        known = [row for row, value in enumerate(column) if not is_missing(value)]
+        known = np.flatnonzero(~_missing(column))
         odd = [row for row in known if not _is_number(column[row])]
         if not odd:
             continue
         value, called = column[odd[0]], _called(label, name)
         if not isinstance(value, str):
-            return ValueError(f"{_sentence(called)} must hold numbers. Got {_short(value)}; {_remedy(value)}.")
+            _numbers(column[known], None, called)  # says what is wrong with dates and the like
         where = f"{_short(value)} in {len(odd)} of {len(column)} rows (first in row {odd[0]})"
         if len(odd) < len(known):
             remedy = "put NaN where the value is unknown, e.g. with pandas.to_numeric(column, errors='coerce')"
         else:
             remedy = "encode text and categories first, e.g. with a OneHotEncoder in a ModalityTransformer"
-        return ValueError(f"{_sentence(called)} must hold numbers. Got {where}; {remedy}.")
-    return ValueError(f"Modality {name!r} must be numeric. Got {dtype}; make it numbers.")
+        raise ValueError(f"{_sentence(called)} must hold numbers. Got {where}; {remedy}.")
 
 
 def holds_more_than_numbers(X):

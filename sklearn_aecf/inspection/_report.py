@@ -183,10 +183,11 @@ def robustness_report(
     numbers = _numbers(scores, observed, each, complete, predictions.present)
     if monotone is not None:
         numbers["rows surer with less"] = f"{monotone.violation_rate:.1%} of {monotone.pairs['n_rows'].sum()} removals"
+    decided = _at_threshold(predictions, y, pos_label, threshold)
     tables = {
         "Each subset of modalities": _with_complete(each, complete),
         "Importance of each modality": _importance_table(importance, predictions.present),
-        f"At threshold {threshold:g}": _at_threshold(predictions, y, pos_label, threshold),
+        f"At threshold {threshold:g}": decided,
         "Confidence without a modality": monotone and monotone.pairs,
         "What if a sensor lies": lying,
     }
@@ -213,7 +214,7 @@ def robustness_report(
         dropped=next(iter(drawn.scores.values())).mean(axis=1),
         importance=tables["Importance of each modality"],
         lying=worst,
-        decided=_decided(tables[f"At threshold {threshold:g}"], pos_label, threshold),
+        decided=_decided(decided, pos_label, threshold),
     )
     tables = {heading: table for heading, table in tables.items() if table is not None}
     return RobustnessReport(f"{name} without some modalities", numbers, tables, displays, words, short)

@@ -71,7 +71,7 @@ def _matters(score, importance):
         return []
     first, last = gain.argmax(), gain.argmin()
     names, low, high = (importance[column] for column in ("modality", "low", "high"))
-    if low[first] <= max(gain[m] for m in range(len(gain)) if m != first):
+    if low[first] <= np.delete(gain, first).max():
         return [
             f"No modality stands out. {names[first]} adds most, {gain[first]:.2f} to {score} (95 % interval "
             f"{low[first]:.2f} to {high[first]:.2f}); {names[last]} least, {gain[last]:.2f} ({low[last]:.2f} to "
