@@ -22,6 +22,7 @@ from sklearn_aecf._data import (
     refuse_twins,
     split_modalities,
     warn_caller,
+    warn_one_table,
 )
 from sklearn_aecf._export import ExportMixin
 from sklearn_aecf._inputs import NetworkInputs
@@ -103,8 +104,8 @@ class AECFClassifier(
     ----------
     modalities : dict of str to columns, default=None
         Column groups of an array (slice or positions) or a DataFrame (names or a pattern such as ``"note_*"``). None
-        takes such X as one modality, or, for columns of two levels, groups by the first. Not used where X is a
-        mapping of modalities.
+        takes such X as one modality, with a warning that ``{"X": slice(None)}`` silences, or, for columns of two
+        levels, groups by the first. Not used where X is a mapping of modalities.
     encoders : dict of str to torch module or callable, default=None
         Encoders of your own, by name of the modality, trained with the rest: a module from a batch of shape (b, ...)
         to a vector a row, or a callable without arguments that returns one. A module is copied and starts with the
@@ -654,6 +655,7 @@ class AECFClassifier(
         """X as `Modalities`, checked against what was fitted unless `reset`."""
         refuse_single_rows(X)
         plain = form_of(X, self.modalities).is_plain_table
+        columns = frame_columns(X) if is_frame(X) else None
         if plain:
             X = self._validated_table(X, reset)
         if not reset and spec is None:
@@ -666,6 +668,8 @@ class AECFClassifier(
             raw=frozenset(self.encoders or ()) if spec is None else spec.raw,
             encode=self.categorical_features is not None,
         )
+        if reset and plain and not data.spec.raw:
+            warn_one_table(columns or data.spec.shapes[0][0])
         if reset and not plain:
             self.n_features_in_ = sum(data.spec.widths)
             labels = data.spec.labels

@@ -1,5 +1,6 @@
 """scikit-learn's own checks, on the real estimator and the 2-D form."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_aecf import AECFClassifier
@@ -12,6 +13,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:X is one table of")
 @parametrize_with_checks([AECFClassifier(random_state=0, device="cpu")], expected_failed_checks=lambda _: EXPECTED)
 def test_scikit_learn(estimator, check):
     check(estimator)

@@ -4,7 +4,7 @@ from sklearn_aecf._data._caller import warn_caller
 from sklearn_aecf._data._columns import as_numbers, holds_more_than_numbers
 from sklearn_aecf._data._container import MultimodalData
 from sklearn_aecf._data._forms import form_of
-from sklearn_aecf._data._groups import is_flat, match_columns, only_counts, refuse_twins
+from sklearn_aecf._data._groups import is_flat, match_columns, only_counts, refuse_twins, warn_one_table
 from sklearn_aecf._data._spec import InputSpec
 from sklearn_aecf._data._split import Modalities, in_fitted_order, split_modalities
 from sklearn_aecf._data._stored import StoredRows
@@ -54,4 +54,5 @@ __all__ = [
     "split_modalities",
     "tensor_to_array",
     "warn_caller",
+    "warn_one_table",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sklearn_aecf._data._caller import warn_caller
 from sklearn_aecf._data._values import frame_columns
 
 
@@ -167,6 +168,29 @@ def _matching(columns, pattern, name):
 
 def _is_pattern(label):
     return isinstance(label, str) and any(sign in label for sign in "*?[")
+
+
+def warn_one_table(columns):
+    """Say that a table without groups of columns is one modality, and how to say that it is meant.
+
+    Parameters
+    ----------
+    columns : sequence of labels of a DataFrame, or int
+        Of an array the number of them.
+    """
+    if isinstance(columns, int):
+        half = columns // 2
+        example = f"{{'one': slice(0, {half}), 'other': slice({half}, {columns})}}"
+        remedy = f"modalities={example}, or X.column_groups() of a MultimodalData"
+        columns = range(columns)
+    else:
+        remedy = f"modalities={{'one': [{columns[0]!r}, ...], 'other': [{columns[-1]!r}, ...]}}"
+    if len(columns) > 1:
+        warn_caller(
+            f"X is one table of {len(columns)} columns without modalities, so all of it is one modality: no part of it "
+            f"can be missing or be weighed alone. Say which columns belong together, e.g. {remedy}. If they all do, "
+            "modalities={'X': slice(None)} says so."
+        )
 
 
 def unused_columns(columns, labels):

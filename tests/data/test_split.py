@@ -1,6 +1,7 @@
 """Every form of X becomes the same arrays and the same presence; what is none is refused in a sentence."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -376,3 +377,35 @@ def test_columns_are_found_by_name_in_any_order_but_in_a_plain_table(data):
     clf = fast_classifier(max_epochs=1).fit(frame, y)
     with pytest.raises(ValueError, match="must be in the same order as they were in fit"):
         clf.predict(frame[frame.columns[::-1]])
+
+
+def test_a_table_without_groups_is_told_to_be_one_modality(data):
+    X, y = data
+    table, names = np.asarray(X), [f"m{i}" for i in range(12)]
+    one = "X is one table of 12 columns without modalities, so all of it is one modality: no part of it can be missing or be weighed alone. Say which columns belong together, e.g. modalities="
+    meant = " If they all do, modalities={'X': slice(None)} says so."
+    labelled = "{'one': ['m0', ...], 'other': ['m11', ...]}."
+    counted = "{'one': slice(0, 6), 'other': slice(6, 12)}, or X.column_groups() of a MultimodalData."
+    frame = pd.DataFrame(table, columns=names)
+    for form, example in ((frame, labelled), (pl.DataFrame(frame), labelled), (table, counted)):
+        with pytest.warns(UserWarning) as caught:
+            fast_classifier(max_epochs=1).fit(form, y)
+        told = [warning for warning in caught if "no observed modality" not in str(warning.message)]
+        assert [str(warning.message) for warning in told] == [one + example + meant] and told[0].filename == __file__
+    with pytest.warns(UserWarning, match="^X is one table of 12 columns"):
+        fast_classifier().partial_fit(table, y, [0, 1, 2])
+
+
+def test_what_is_meant_to_be_one_modality_is_not_told(data):
+    X, y = data
+    rows = X.present.all(axis=1)
+    X, y = X[rows], y[rows]
+    encoders = {"X": torch.nn.Linear(6, 3)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for form in ({"a": X["a"]}, X[["a"]], X[["a"]].to_frame(), X["a"][:, :1]):
+            fast_classifier(max_epochs=1).fit(form, y)
+        fast_classifier(max_epochs=1, encoders=encoders).fit(X["a"], y)
+        for form in (X["a"], pd.DataFrame(X["a"], columns=list("abcdef"))):
+            clf = fast_classifier(max_epochs=1, modalities={"X": slice(None)}).fit(form, y)
+            assert clf.modality_names_ == ["X"] and len(clf.predict(form)) == len(y)
