@@ -105,7 +105,8 @@ class AECFClassifier(
     modalities : dict of str to columns, default=None
         Column groups of an array (slice or positions) or a DataFrame (names or a pattern such as ``"note_*"``). None
         takes such X as one modality, with a warning that ``{"X": slice(None)}`` silences, or, for columns of two
-        levels, groups by the first. Not used where X is a mapping of modalities.
+        levels, groups by the first. Columns in no group are not used: a warning says so where these are most, and
+        ``verbose=1`` where they are fewer. `modalities` is not used where X is a mapping of modalities.
     encoders : dict of str to torch module or callable, default=None
         Encoders of your own, by name of the modality, trained with the rest: a module from a batch of shape (b, ...)
         to a vector a row, or a callable without arguments that returns one. A module is copied and starts with the
@@ -654,7 +655,8 @@ class AECFClassifier(
     def _read(self, X, *, reset, spec=None):
         """X as `Modalities`, checked against what was fitted unless `reset`."""
         refuse_single_rows(X)
-        plain = form_of(X, self.modalities).is_plain_table
+        form = form_of(X, self.modalities)
+        plain = form.is_plain_table
         columns = frame_columns(X) if is_frame(X) else None
         if plain:
             X = self._validated_table(X, reset)
@@ -671,6 +673,7 @@ class AECFClassifier(
         if reset and plain and not data.spec.raw:
             warn_one_table(columns or data.spec.shapes[0][0])
         if reset and not plain:
+            form.tell_unused(self.verbose if current_ranks().is_first else 0)
             self.n_features_in_ = sum(data.spec.widths)
             labels = data.spec.labels
             names = None if labels is None else [label for group in labels.values() for label in group]

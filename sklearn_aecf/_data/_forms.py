@@ -21,6 +21,7 @@ from sklearn_aecf._data._groups import (
     refuse_twins,
     resolve_labels,
     resolve_positions,
+    tell_unused,
     unused_columns,
 )
 from sklearn_aecf._data._spec import InputSpec
@@ -87,8 +88,11 @@ class _Form:
         return None
 
     def unused(self):
-        """Labels of the columns of a DataFrame that belong to no modality."""
+        """Labels or positions of the columns that belong to no modality."""
         return ()
+
+    def tell_unused(self, verbose=0):
+        """See `_groups.tell_unused`."""
 
     def frame(self, names, labels=None):
         """Some modalities as one DataFrame, where X is one or has one for them; else None.
@@ -212,6 +216,12 @@ class _ColumnsForm(_Form):
             )
         return self._resolved()
 
+    def tell_unused(self, verbose=0):
+        """See `_groups.tell_unused`."""
+        unused = self.unused()
+        if unused:
+            tell_unused(unused, len(unused) + sum(map(len, self.groups().values())), verbose)
+
     def presence(self):
         """Names of the modalities, and which row has which."""
         groups = self.groups()
@@ -275,6 +285,13 @@ class ArrayForm(_ColumnsForm):
     def as_container(self, labels=None, unused=()):
         """X as `MultimodalData`."""
         return MultimodalData.from_array(self.X, self.modalities)
+
+    def unused(self):
+        """Positions of the columns that belong to no modality."""
+        if self.modalities is None:
+            return ()
+        taken = {at for positions in self.groups().values() for at in positions.tolist()}
+        return tuple(at for at in range(np.shape(self.X)[1]) if at not in taken)
 
     def _resolved(self):
         array = np.asarray(as_array(self.X, "X") if sparse.issparse(self.X) else self.X)

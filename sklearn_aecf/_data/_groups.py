@@ -193,6 +193,24 @@ def warn_one_table(columns):
         )
 
 
+def tell_unused(unused, n_columns, verbose=0):
+    """Say which columns belong to no modality: a warning where most do not, a line where that is wanted.
+
+    Parameters
+    ----------
+    unused : sequence
+        Labels or positions.
+    n_columns : int
+        Of X.
+    verbose : int
+    """
+    told = f"In no modality, and so not used: {len(unused)} of {n_columns} columns of X ({_some(list(unused))})."
+    if 2 * len(unused) > n_columns:
+        warn_caller(f"{told} Add them to a group of modalities=, or leave them out of X.")
+    elif len(unused) and verbose > 0:
+        print(told)
+
+
 def unused_columns(columns, labels):
     """Columns that belong to no modality, a tuple."""
     taken = {label for wanted in labels.values() for label in wanted}

@@ -200,6 +200,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         """
         form = form_of(X, self.modalities)
         data = form.as_container()
+        form.tell_unused()
         plan = self._plan(data.names)
         self._check_plan(plan, data)
         plan += self._remainder(plan, data)

@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 
 from sklearn_aecf import MultimodalData
 from sklearn_aecf._data import split_modalities
+from sklearn_aecf.compose import ModalityTransformer
 
 
 @pytest.mark.parametrize("form", [*FORMS, "SliceDict"])
@@ -409,3 +410,39 @@ def test_what_is_meant_to_be_one_modality_is_not_told(data):
         for form in (X["a"], pd.DataFrame(X["a"], columns=list("abcdef"))):
             clf = fast_classifier(max_epochs=1, modalities={"X": slice(None)}).fit(form, y)
             assert clf.modality_names_ == ["X"] and len(clf.predict(form)) == len(y)
+
+
+@pytest.mark.filterwarnings("ignore:.*no observed modality")
+def test_columns_in_no_group_are_told_where_they_are_most(data, capsys):
+    X, y = data
+    table, names = np.asarray(X), [f"m{i}" for i in range(12)]
+    told = "In no modality, and so not used: 8 of 12 columns of X ({}). Add them to a group of modalities=, or leave them out of X."
+    frame = pd.DataFrame(table, columns=names)
+    labelled, counted = "'m4', 'm5', 'm6', 'm7', 'm8', 'm9', 'm10', 'm11'", "4, 5, 6, 7, 8, 9, 10, 11"
+    two = {"one": ["m0", "m1"], "other": "m[23]"}
+    at = {"one": slice(0, 2), "other": [2, 3]}
+    for form, groups, shown in ((frame, two, labelled), (pl.DataFrame(frame), two, labelled), (table, at, counted)):
+        for fit in (
+            lambda form, groups: fast_classifier(max_epochs=1, modalities=groups).fit(form, y),
+            lambda form, groups: ModalityTransformer("passthrough", modalities=groups).fit(form),
+        ):
+            with pytest.warns(UserWarning) as caught:
+                fit(form, groups)
+            assert told.format(shown) in [str(warning.message) for warning in caught]
+            assert {warning.filename for warning in caught} == {__file__}
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.filterwarnings("error:In no modality")
+@pytest.mark.filterwarnings("ignore:.*no observed modality")
+def test_a_few_columns_in_no_group_are_told_where_that_is_wanted(data, capsys):
+    X, y = data
+    table = np.asarray(X)
+    frame = pd.DataFrame(table, columns=["id", *(f"m{i}" for i in range(11))])
+    told = "In no modality, and so not used: 1 of 12 columns of X ({}).\n"
+    two, at = {"one": "m?", "other": ["m10"]}, {"one": slice(1, 11), "other": 11}
+    for form, groups, shown in ((frame, two, "'id'"), (table, at, "0")):
+        fast_classifier(max_epochs=1, modalities=groups).fit(form, y)
+        assert capsys.readouterr().out == ""
+        fast_classifier(max_epochs=1, modalities=groups, verbose=1).fit(form, y)
+        assert capsys.readouterr().out.startswith(told.format(shown))
