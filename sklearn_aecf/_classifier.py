@@ -26,14 +26,13 @@ from sklearn_aecf._data import (
 )
 from sklearn_aecf._export import ExportMixin
 from sklearn_aecf._inputs import NetworkInputs
-from sklearn_aecf._labels import as_label_array
+from sklearn_aecf._labels import as_label_array, refuse_other_length
 from sklearn_aecf._predicting import PredictingMixin
 from sklearn_aecf._problem import magnitude, near_one, read_targets
 from sklearn_aecf._rows import (
     LabelledRows,
     checked_weights,
     hold_out,
-    refuse_other_length,
     refuse_other_rows,
     usable_rows,
     warn_filled,

@@ -64,6 +64,15 @@ def _as_numbers(labels):
     return labels.astype(np.int64) if kinds == {int} and max(map(abs, labels.flat)) < 2**63 else labels
 
 
+def refuse_other_length(data, targets):
+    """Raise where y has another number of rows than X."""
+    if len(targets) != len(data):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
+            f"{len(targets)}. Give one label per row."
+        )
+
+
 def label_names(y):
     """Names of the columns of a DataFrame of labels, or None."""
     if not is_frame(y) or len(frame_columns(y)) < 2:

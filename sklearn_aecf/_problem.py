@@ -19,7 +19,15 @@ from sklearn_aecf._data import (
     quoted,
     warn_caller,
 )
-from sklearn_aecf._labels import as_label_array, has_labels, label_names, labels_of, mixed_types, one_column
+from sklearn_aecf._labels import (
+    as_label_array,
+    has_labels,
+    label_names,
+    labels_of,
+    mixed_types,
+    one_column,
+    refuse_other_length,
+)
 from sklearn_aecf.losses import (
     mean_multiclass_logits,
     mean_multilabel_logits,
@@ -135,8 +143,7 @@ class Multiclass:
 
     def encode(self, table):
         """Targets of further rows; a class that is new is an error."""
-        if has_labels(table):
-            raise ValueError("y has one column per label, but it had one class per row before; give it the same form.")
+        _refuse_labels(table)
         labels = one_column(table)
         try:
             unknown = np.setdiff1d(labels, self.classes)
@@ -226,7 +233,15 @@ class Multiclass:
 
     def score(self, predicted, y, weight=None):
         """Accuracy of predicted classes."""
-        return float(accuracy_score(y, predicted, sample_weight=weight))
+        _refuse_labels(y)
+        labels = read_labels(y)
+        refuse_other_length(predicted, labels)
+        if isinstance(labels[0], str) != isinstance(self.classes[0], str):
+            raise ValueError(
+                f"y has {labels.tolist()[0]!r}, but the classes of fit are {quoted(self.classes.tolist())}; give it as "
+                "it was at fit."
+            )
+        return float(accuracy_score(labels, predicted, sample_weight=weight))
 
     def scaled_loss(self, scaled, target):
         """Cross-entropy of each row of logits, and its derivative with respect to the row's log temperature."""
@@ -389,6 +404,7 @@ class Multilabel:
     def score(self, predicted, y, weight=None):
         """Weighted share of rows with every reported label right."""
         targets = self.encode(y)
+        refuse_other_length(predicted, targets)
         right = (predicted == targets.encoded) | ~targets.reported
         return float(np.average(right.all(axis=1), weights=weight))
 
@@ -519,6 +535,12 @@ def declared_problem(y, classes):
     if names is not None and list(names) != labels.tolist():
         raise ValueError(f"y has labels {quoted(names)}, but classes are {quoted(labels.tolist())}; give them alike.")
     return Multilabel(labels if names is None else np.asarray(names, dtype=object))
+
+
+def _refuse_labels(table):
+    """Raise where y has several labels a row, but had one class."""
+    if has_labels(table):
+        raise ValueError("y has one column per label, but it had one class per row before; give it the same form.")
 
 
 def read_labels(y):

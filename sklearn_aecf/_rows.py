@@ -124,15 +124,6 @@ def checked_weights(sample_weight, n_rows):
     return weight
 
 
-def refuse_other_length(data, targets):
-    """Raise where y has another number of rows than X."""
-    if len(targets) != len(data):
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: X has {len(data)} rows, y has "
-            f"{len(targets)}. Give one label per row."
-        )
-
-
 def usable_rows(data, targets, sample_weight, problem):
     """Rows to learn from: with a positive weight and something observed.
 

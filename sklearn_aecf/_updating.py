@@ -9,14 +9,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_aecf._data import quoted
-from sklearn_aecf._labels import as_label_array
+from sklearn_aecf._labels import as_label_array, refuse_other_length
 from sklearn_aecf._problem import declared_problem, magnitude
 from sklearn_aecf._rows import (
     MAX_WEIGHT,
     LabelledRows,
     checked_weights,
     observed_rows_of,
-    refuse_other_length,
     row_weights,
 )
 from sklearn_aecf._sklearn_support import all_or_nothing, with_callbacks

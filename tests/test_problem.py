@@ -1,6 +1,7 @@
 """What is predicted: classes, labels, their weights, and back."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -264,3 +265,31 @@ def test_labels_that_are_na_were_not_reported():
     y = pd.DataFrame({"p": [True, None, False, True] * 5, "q": [True, False, None, False] * 5}, dtype="boolean")
     _, targets = read_targets(y)
     assert_array_equal(targets.reported, y.notna().to_numpy())
+
+
+def test_what_cannot_be_scored_is_told_in_one_sentence(data):
+    X, y = data
+    clf, named = fast_classifier(max_epochs=1).fit(X, y), fast_classifier(max_epochs=1).fit(X, np.array(list("xyz"))[y])
+    several = fast_classifier(max_epochs=1).fit(X, np.column_stack([y > 0, y > 1]).astype(int))
+    gap, nothing = y.astype(float), np.array(list("xyz"), dtype=object)[y]
+    few = "Found input variables with inconsistent numbers of samples: X has 150 rows, y has 40. Give one label per row."
+    gap[3] = np.nan
+    nothing[3] = None
+    missing = "Input y contains NaN: 1 of 150 labels are missing (first in row 3); drop those rows from X and y."
+    for fitted, given, message in (
+        (clf, gap, missing),
+        (clf, pd.Series(gap).astype("Int64"), missing),
+        (named, nothing, missing),
+        (named, pd.Series(nothing), missing),
+        (clf, y[:40], few),
+        (several, np.zeros((40, 2)), few),
+        (named, y, f"y has {y[0]}, but the classes of fit are 'x', 'y', 'z'; give it as it was at fit."),
+        (clf, np.array(list("xyz"))[y], f"y has '{'xyz'[y[0]]}', but the classes of fit are 0, 1, 2; give it as it was at fit."),
+        (clf, np.zeros((150, 2)), "y has one column per label, but it had one class per row before; give it the same form."),
+    ):  # fmt: skip
+        with warnings.catch_warnings(), pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", ".*no observed modality")
+            fitted.score(X, given)
+    assert clf.score(X, y[:, None]) == clf.score(X, y.astype(float)) == clf.score(X, y)
+    assert clf.score(X, np.where(y == 0, 7, y)) <= clf.score(X, y)  # a class that was not there is wrong, no error
