@@ -238,8 +238,8 @@ class Multiclass:
         refuse_other_length(predicted, labels)
         if isinstance(labels[0], str) != isinstance(self.classes[0], str):
             raise ValueError(
-                f"y has {labels.tolist()[0]!r}, but the classes of fit are {quoted(self.classes.tolist())}; give it as "
-                "it was at fit."
+                f"y has {labels.tolist()[0]!r}, but the classes of fit are {quoted(self.classes.tolist()[:8])}; give "
+                "it as it was at fit."
             )
         return float(accuracy_score(labels, predicted, sample_weight=weight))
 

@@ -112,16 +112,37 @@ def checked_weights(sample_weight, n_rows):
         if weight is not None:
             weight = float(weight) if weight.ndim == 0 else weight.astype(np.float64, casting="same_kind")
     except (TypeError, ValueError):
-        raise ValueError(
-            f"sample_weight must be one number per row of X. Got {type(sample_weight).__name__}; weights of classes go "
-            "into class_weight."
-        ) from None
+        raise _no_weights(sample_weight) from None
     if np.shape(weight) not in ((), (n_rows,)):
         raise ValueError(f"sample_weight must have one entry per row ({n_rows}). Got shape {np.shape(weight)}.")
     weight = _check_sample_weight(weight, np.empty((n_rows, 1)), dtype=np.float64, ensure_non_negative=True)
     if n_rows and not weight.any():  # not every version of scikit-learn says so
         raise ValueError("Sample weights must contain at least one non-zero number.")
+    if np.asarray(sample_weight).dtype.kind in "iu" and _numbers_groups(weight):
+        warn_caller(
+            f"sample_weight counts blocks of rows from 0 to {weight[-1]:g}, as groups are numbered, and leaves the "
+            "block of 0 out. Groups go by name: fit(X, y, groups=...). If these are weights, make them floats."
+        )
     return weight
+
+
+def _no_weights(sample_weight):
+    """The error where sample weights are no numbers."""
+    called = "sample_weight must be one number per row of X. Got"
+    try:
+        values = np.ravel(np.asarray(sample_weight, dtype=object))
+    except ValueError:
+        values = ()  # arrays of different shapes
+    text = next((value for value in values if isinstance(value, str)), None)
+    if text is not None:
+        return ValueError(f"{called} text ({text!r}); groups go by name: fit(X, y, groups=...).")
+    return ValueError(f"{called} {type(sample_weight).__name__}; weights of classes go into class_weight.")
+
+
+def _numbers_groups(weight):
+    """Whether weights are 0, 1, 2, ... in blocks of at least two rows each: no weights that anybody uses."""
+    blocks = len(weight) and weight[0] == 0 and weight[-1] > 1 and np.isin(np.diff(weight), (0, 1)).all()
+    return blocks and np.bincount(weight.astype(np.intp)).min() > 1
 
 
 def usable_rows(data, targets, sample_weight, problem):

@@ -1,6 +1,7 @@
 """Rows held out by group: whole hospitals, users, or what a splitter says."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -205,3 +206,49 @@ def test_groups_in_any_form(data, held_out, groups):
 def test_groups_that_are_none(data, groups, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fast_classifier().fit(*data, groups=groups)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        np.repeat(["north", "south", "west"], 50),
+        np.repeat(["north", "south", "west"], 50).tolist(),
+        pd.Series(np.repeat(["north", "south", "west"], 50), dtype="category"),
+        pd.Series(np.repeat(["north", "south", "west"], 50), dtype="string"),
+    ],
+    ids=["array", "list", "category", "string"],
+)
+def test_groups_of_text_in_the_place_of_weights(data, groups):
+    X, y = data
+    message = (
+        "sample_weight must be one number per row of X. Got text ('north'); groups go by name: fit(X, y, groups=...)."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fast_classifier().fit(X, y, groups)
+
+
+@pytest.mark.filterwarnings("ignore:.*no observed modality")
+def test_numbers_of_groups_in_the_place_of_weights(data, rng):
+    X, y = data
+    message = (
+        "sample_weight counts blocks of rows from 0 to 4, as groups are numbered, and leaves the block of 0 out. Groups "
+        "go by name: fit(X, y, groups=...). If these are weights, make them floats."
+    )
+    blocks = np.repeat(np.arange(5), 30)
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        fast_classifier(max_epochs=1).fit(X, y, blocks)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*no observed modality")
+        for weights in (
+            blocks.astype(float),
+            1 + blocks,  # later rows count more
+            blocks[::-1],
+            blocks > 0,
+            np.repeat([0, 1], 75),
+            rng.permutation(blocks),
+            np.bincount(rng.integers(0, 150, 150), minlength=150),  # of a bootstrap
+            np.sort(rng.poisson(2, 150)) + 1,
+            np.arange(150),
+        ):
+            fast_classifier(max_epochs=1).fit(X, y, weights)

@@ -272,7 +272,8 @@ def test_what_cannot_be_scored_is_told_in_one_sentence(data):
     clf, named = fast_classifier(max_epochs=1).fit(X, y), fast_classifier(max_epochs=1).fit(X, np.array(list("xyz"))[y])
     several = fast_classifier(max_epochs=1).fit(X, np.column_stack([y > 0, y > 1]).astype(int))
     gap, nothing = y.astype(float), np.array(list("xyz"), dtype=object)[y]
-    few = "Found input variables with inconsistent numbers of samples: X has 150 rows, y has 40. Give one label per row."
+    lengths = "Found input variables with inconsistent numbers of samples: X has 150 rows, y has 40."
+    few = f"{lengths} Give one label per row."
     gap[3] = np.nan
     nothing[3] = None
     missing = "Input y contains NaN: 1 of 150 labels are missing (first in row 3); drop those rows from X and y."
