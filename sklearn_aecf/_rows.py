@@ -20,8 +20,11 @@ MAX_WEIGHT = 1e12
 # Draws of groups to hold out, of which the best is taken: groups differ in size.
 N_DRAWS = 20
 
-# A modality is taken to have been filled where so many rows are the same and so many of the others are not.
+# A modality is taken to have been filled where so many rows are the same and so many of the others are not,
 SAME, DIFFERENT = 0.05, 0.9
+
+# or where it has a mean among so many other numbers with so few decimals, in one of the first columns.
+OTHERS, DECIMALS, LOOKED_AT = 3, 3, 100
 
 
 @dataclass(frozen=True)
@@ -266,16 +269,20 @@ def warn_filled(training, raw=frozenset()):
     raw : set of str
         Modalities with an encoder of their own, which are not looked at.
     """
+    filled = []
     for m, name in enumerate(training.data.names):
         if name in raw:
             continue
-        n_same, n_rows = _same_rows(training.data.arrays[m], training.rows[training.data.present[training.rows, m]])
+        present = training.data.present[:, m]
+        n_same, n_rows = _filled_rows(training.data.arrays[m], training.rows[present[training.rows]], present)
         if n_same:
-            warn_caller(
-                f"Modality {name!r} has the very same values in {n_same} of {n_rows} rows, while its others differ. "
-                "Where it was missing, leave NaN, so that the model knows: fit imputers and encoders inside a "
-                "ModalityTransformer, which passes them the rows that have the modality."
-            )
+            filled.append(f"{name!r} (in {n_same} of {n_rows} rows)")
+    if filled:
+        warn_caller(
+            f"The very same values come again and again, as if an imputer had filled them, in {', '.join(filled)}. The "
+            "model takes them for measurements. Leave NaN where a modality is missing: AECFClassifier needs no "
+            "imputer. Or put the imputer into a ModalityTransformer, which leaves missing modalities alone."
+        )
 
 
 def refuse_other_rows(ranks, training, validation, parameters):
@@ -324,15 +331,43 @@ def _difference(what, rank, first, other, known):
     return f"{what} is {other!r} on rank {rank}, but {first!r} on rank 0"
 
 
-def _same_rows(array, rows):
-    """How many of some rows have the values that most of them share, if the others hardly share any; else 0."""
-    if len(rows) < MIN_ROWS or array.ndim != 2 or array.shape[1] < 2:
+def _filled_rows(array, rows, present):
+    """How many of some rows have the values that most of them share, if these look like no measurement; else 0."""
+    if len(rows) < MIN_ROWS or array.ndim != 2 or array.shape[1] == 0:
         return 0, len(rows)
     rows = rows[:: -(-len(rows) // CHUNK_ROWS)]
-    counts = Counter(row.tobytes() for row in array[rows])
-    most, others = max(counts.values()), len(counts) - 1
-    filled = most >= max(MIN_ROWS, SAME * len(rows)) and others >= DIFFERENT * (len(rows) - most) > 0
+    table = np.asarray(array[rows])
+    counts = Counter(row.tobytes() for row in table)
+    shared, most = counts.most_common(1)[0]
+    if most < max(MIN_ROWS, SAME * len(rows)) or most == len(rows):
+        return 0, len(rows)
+    row = np.frombuffer(shared, table.dtype)
+    filled = len(counts) - 1 >= DIFFERENT * (len(rows) - most)
+    if filled and len(row) == 1:
+        filled = _is_middle(row[0], np.asarray(array[present])[:, 0])
+    filled = filled or any(map(_is_mean, row[:LOOKED_AT], table.T[:LOOKED_AT]))
     return (most if filled else 0), len(rows)
+
+
+def _is_middle(value, column):
+    """Whether a value is the mean or the median of the others: what a sensor usually shows, such as 0, rarely is."""
+    others = column[column != value].astype(np.float64)
+    known = np.append(others, value) if value else others
+    close = abs(others.mean() - value) <= 1e-6 * others.std()
+    return bool(close or value in (np.median(others), np.median(known)))
+
+
+def _is_mean(value, column):
+    """Whether a value has many decimals where all others have few."""
+    if column.dtype.kind != "f" or np.isnan(value):
+        return False
+    others = np.unique(column[(column != value) & ~np.isnan(column)])
+    return len(others) >= OTHERS and not _is_short(value) and bool(_is_short(others).all())
+
+
+def _is_short(values):
+    """Whether numbers have few decimals, as far as their dtype shows it."""
+    return np.abs(values - np.round(values, DECIMALS)) <= 4 * np.finfo(values.dtype).eps * np.abs(values)
 
 
 def _masked_rows(labelled, validation_set):

@@ -11,12 +11,15 @@ import torch
 from conftest import FAST, fast_classifier, hide, in_form
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, EpochScoring, LRScheduler
 
 from sklearn_aecf import AECFClassifier, MultimodalData
 from sklearn_aecf.calibration import SubsetTemperature
-from sklearn_aecf.datasets import make_multimodal_classification
+from sklearn_aecf.datasets import load_heart_disease, make_multimodal_classification
 
 
 def test_learns_and_reports(data):
@@ -482,20 +485,70 @@ def test_subsets_by_name(trained, data):
     assert_array_equal(trained.predict_proba_subsets(X, [[]])[0], np.tile(trained.class_prior_, (150, 1)))
 
 
+IMPUTED = (
+    r"^The very same values come again and again, as if an imputer had filled them, in {}\. The model takes them for "
+    r"measurements\. Leave NaN where a modality is missing: AECFClassifier needs no imputer\. Or put the imputer into a "
+    r"ModalityTransformer, which leaves missing modalities alone\.$"
+)
+
+
 def test_a_modality_that_was_filled_is_told(data):
     X, y = data
     filled = {name: np.where(X.present[:, [m]], X[name], 0) for m, name in enumerate(X)}
-    message = (
-        r"^Modality 'a' has the very same values in \d+ of \d+ rows, while its others differ\. Where it was missing, "
-        r"leave NaN, so that the model knows: fit imputers and encoders inside a ModalityTransformer, which passes them "
-        r"the rows that have the modality\.$"
-    )
     with pytest.warns(UserWarning) as caught:
         fast_classifier().fit(filled, y)
-    assert re.match(message, str(caught[0].message)) and len(caught) == 3
+    assert re.match(
+        IMPUTED.format(", ".join(rf"'{name}' \(in \d+ of \d+ rows\)" for name in "abc")), str(caught[0].message)
+    )
+    assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fast_classifier().fit({**X, "counts": np.zeros((150, 3)), "one": np.zeros((150, 1))}, y)
+
+
+@pytest.mark.parametrize("strategy", ["mean", "median"])
+@pytest.mark.parametrize("n_missing", [40, 41])
+def test_a_modality_of_one_column_that_was_filled_is_told(data, rng, strategy, n_missing):
+    X, y = data
+    reading = rng.normal(3, 1, 150)[:, None]
+    reading[rng.permutation(150)[:n_missing]] = np.nan
+    filled = make_pipeline(SimpleImputer(strategy=strategy), StandardScaler()).fit_transform(reading)
+    with pytest.warns(UserWarning, match=IMPUTED.format(r"'reading' \(in \d+ of \d+ rows\)")):
+        fast_classifier(max_epochs=1).fit({**X, "reading": filled}, y)
+
+
+@pytest.mark.filterwarnings("ignore:.*no observed modality")
+def test_means_among_whole_numbers_are_told():
+    frame, groups = load_heart_disease(as_frame=True).data, {"labs": ["chol", "fbs"], "vessels": ["ca"], "age": ["age"]}
+    y, numbers = load_heart_disease().target, frame[["chol", "fbs", "ca", "age"]].astype(float)
+    pipeline = make_pipeline(
+        SimpleImputer().set_output(transform="pandas"), fast_classifier(max_epochs=1, modalities=groups)
+    )
+    with pytest.warns(
+        UserWarning, match=IMPUTED.format(r"'labs' \(in \d+ of 736 rows\), 'vessels' \(in \d+ of 736 rows\)")
+    ):
+        pipeline.fit(numbers, y)
+
+
+@pytest.mark.filterwarnings("error", "ignore:.*no observed modality")
+def test_what_comes_again_without_an_imputer_is_not_told(data, rng):
+    X, y = data
+    rain = np.where(rng.random(150) < 0.6, 0, rng.exponential(size=150))
+    usual = {
+        "rain": rain,
+        "around": np.where(rng.random(150) < 0.6, 0, rng.normal(size=150)),
+        "likert": rng.integers(1, 6, 150),
+        "doses": rng.choice([0, 0.5, 1, 1.25], 150),
+        "thirds": rng.integers(0, 7, 150) / 3,
+        "flag": rng.random(150) < 0.3,
+        "on": np.ones(150),
+    }
+    given = {name: np.asarray(column, dtype=float)[:, None] for name, column in usual.items()}
+    given["gaps"] = np.where(rng.random((150, 2)) < 0.5, np.nan, rng.integers(0, 9, (150, 2)))
+    fast_classifier(max_epochs=1).fit({**X, **given}, y)
+    fast_classifier(max_epochs=1).fit({**X, **{name: column.astype(np.float32) for name, column in given.items()}}, y)
+    heart = load_heart_disease()
+    fast_classifier(max_epochs=1).fit(heart.data, heart.target)
 
 
 @pytest.mark.parametrize(
