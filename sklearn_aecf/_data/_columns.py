@@ -250,7 +250,28 @@ def _categories(texts, called):
         raise ValueError(f"{counts} many for categories; {remedy}")
     if not declared and len(texts) >= ENOUGH_ROWS and 2 * len(found) > len(texts):
         warn_caller(f"{counts} many to learn much from each; {remedy}")
+    if not declared:
+        _tell_twins(found, called)
     return tuple(map(str, found))
+
+
+def _tell_twins(texts, called):
+    """Say which categories differ only in what people type differently."""
+    alike = {}
+    for text in texts:
+        alike.setdefault(_plainly(text), []).append(text)
+    twins = [" and ".join(map(_short, group)) for group in alike.values() if len(group) > 1]
+    if twins:
+        shown = "; ".join(twins[:3]) + ("; ..." if len(twins) > 3 else "")
+        warn_caller(
+            f"{_sentence(called)} has categories that differ only in case or blanks: {shown}. Make them one, e.g. with "
+            "column.str.strip().str.lower(); if they are different, column.astype('category') says so."
+        )
+
+
+def _plainly(text):
+    """A text without what people type differently."""
+    return " ".join(text.split()).casefold()
 
 
 def _cell_width(values, called):
@@ -282,13 +303,22 @@ def _indicators(values, categories, called):
     codes = np.asarray([position.get(text, -1) for text in texts])
     unseen = codes < 0
     if unseen.any():
-        warn_caller(
-            f"{_sentence(called)} has {_short(texts[unseen][0])} in {unseen.sum()} of {len(texts)} rows, which was not "
-            "there at fit; it counts as unknown."
-        )
+        warn_caller(f"{_sentence(called)} has {_new(texts[unseen], len(texts), categories)}.")
     indicators = (codes[:, None] == np.arange(len(categories))).astype(float)
     indicators[unseen] = np.nan
     return indicators[:, 1:] if len(categories) == 2 else indicators
+
+
+def _new(texts, n_rows, categories):
+    """What of a column was not there at fit, first what was there in another spelling."""
+    known = {_plainly(category): category for category in categories}
+    text = next((text for text in texts if _plainly(text) in known), texts[0])
+    twin = f", but {_short(known[_plainly(text)])} was" if _plainly(text) in known else ""
+    n_more = len(set(texts)) - 1
+    more, was, count = (f" and {n_more} more", "were", "they count") if n_more else ("", "was", "it counts")
+    return (
+        f"{_short(text)}{more} in {len(texts)} of {n_rows} rows, which {was} not there at fit{twin}; {count} as unknown"
+    )
 
 
 def _cells(values, width, called):

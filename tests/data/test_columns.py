@@ -97,8 +97,8 @@ def test_a_category_that_was_not_there_is_unknown_and_told(clinic):
     with pytest.warns(UserWarning) as caught:
         found = clf.predict_proba(other)
     assert [str(warning.message) for warning in caught] == [
-        f"Column 'ward' of modality 'person' has 'Icu' in {n_icu} of {n_known} rows, which was not there at fit; it "
-        "counts as unknown."
+        f"Column 'ward' of modality 'person' has 'Icu' in {n_icu} of {n_known} rows, which was not there at fit, "
+        "but 'icu' was; it counts as unknown."
     ]
     assert caught[0].filename == __file__
     assert_array_equal(found, clf.predict_proba(unknown))
@@ -378,3 +378,26 @@ def test_the_limit_of_categories_is_that_of_gradient_boosting():
     for dtype in ("object", "category"):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             split_modalities(frame.astype({"c": dtype}), {"m": ["c", "x"]})
+
+
+def test_categories_that_differ_in_spelling_are_told(clinic):
+    frame, y = clinic
+    frame["sex"] = np.resize(np.array(["Male", "male", " Female", "Female", "fe  male"], dtype=object), 120)
+    frame["ward"] = pd.Series(np.resize(["ICU", "icu"], 120)).astype("category")  # as it says, two
+    told = (
+        "Column 'sex' of modality 'person' has categories that differ only in case or blanks: ' Female' and 'Female'; "
+        "'Male' and 'male'. Make them one, e.g. with column.str.strip().str.lower(); if they are different, "
+        "column.astype('category') says so."
+    )
+    with pytest.warns(UserWarning) as caught:
+        clf = fast_classifier(modalities=GROUPS, max_epochs=1).fit(frame, y)
+    assert [str(warning.message) for warning in caught] == [told] and caught[0].filename == __file__
+    later = frame[:10].assign(sex=["MALE ", "x", "FEMALE", *["Male"] * 7])
+    with pytest.warns(UserWarning) as caught:
+        clf.predict(later)
+    assert [str(warning.message) for warning in caught] == [
+        "Column 'sex' of modality 'person' has 'MALE ' and 2 more in 3 of 10 rows, which were not there at fit, but "
+        "'male' was; they count as unknown."
+    ]
+    with pytest.warns(UserWarning, match="has 'x' in 1 of 10 rows, which was not there at fit; it counts as unknown"):
+        clf.predict(frame[:10].assign(sex=["x", *["Male"] * 9]))
