@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import f1_score
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the documentation is not in this copy")
@@ -198,6 +199,13 @@ def test_readme_shows_the_measured_tables(page):
 
 
 def test_messages_that_users_search_for_are_quoted():
-    quoted = "Found input variables with inconsistent numbers of samples"
-    for page in (ROOT / "README.md", ROOT / "docs" / "guide" / "faq.rst"):
-        assert quoted in page.read_text(encoding="utf-8")
+    rows = "Found input variables with inconsistent numbers of samples"
+    faq = ROOT / "docs" / "guide" / "faq.rst"
+    for page, message in ((ROOT / "README.md", rows), (faq, rows), (faq, "pos_label=1 is not a valid label")):
+        assert message in page.read_text(encoding="utf-8")
+
+
+def test_scikit_learn_still_says_that_a_class_called_1_is_not_there():
+    with pytest.raises(ValueError, match="pos_label=1 is not a valid label"):
+        f1_score(["yes", "no"], ["yes", "no"])
+    assert f1_score(["yes", "no"], ["yes", "yes"], pos_label="yes") == pytest.approx(2 / 3)
