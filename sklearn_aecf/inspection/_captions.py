@@ -45,7 +45,7 @@ def captions(*, n_rows, n_complete, score, positive=None, threshold=0.5, labels=
         ),
         "Reliability by number of modalities": (
             "Of predictions with confidence 0.8, 80 % should be right: the dashed line. For the line of k modalities "
-            f"every row with at least k keeps k of them, drawn at random. {ece}."
+            f"every row with at least k keeps k of them, drawn at random. Of more than six lines six are drawn. {ece}."
         ),
         "Gate weights": (
             "The gate weight is the share of a modality in what the model fuses for a row; the weights of a row sum to "

@@ -7,10 +7,26 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.utils import check_random_state
 
 from sklearn_aecf.compose import corrupt_modalities, drop_modalities
-from sklearn_aecf.inspection._style import as_frame, is_unit_range, line_style, new_axes, plain, score_label, tidy
+from sklearn_aecf.inspection._style import (
+    as_frame,
+    is_unit_range,
+    line_style,
+    new_axes,
+    plain,
+    score_label,
+    tidy,
+    titled,
+    wrapped,
+)
 from sklearn_aecf.metrics._inside import modalities_of, unwrapped
 from sklearn_aecf.metrics._scoring import accuracy_scorer, refuse_unreported, single_scorer
 from sklearn_aecf.metrics._subsets import quiet_on_hidden
+
+# What the rates that we draw are shares of, and what happens at them.
+_RATES = {
+    "drop rate": ("drop rate (share hidden)", "Score as modalities go missing"),
+    "corruption rate": ("corruption rate (share broken)", "Score as modalities break"),
+}
 
 
 class DropRateDisplay:
@@ -193,18 +209,20 @@ class DropRateDisplay:
             mean, spread = values.mean(axis=1), values.std(axis=1)
             style = line_style(index)
             (self.lines_[name],) = self.ax_.plot(
-                self.drop_rates, mean, marker="o", markersize=4, label=plain(name), **style
+                self.drop_rates, mean, marker="o", markersize=4, label=wrapped(name, 40), **style
             )
             self.ax_.fill_between(
                 self.drop_rates, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0
             )
-        self.ax_.set(xlabel=self.rate_name, ylabel=plain(self.score_name))
+        rate_label, title = _RATES.get(self.rate_name, (self.rate_name, f"Score against {self.rate_name}"))
+        self.ax_.set(xlabel=plain(rate_label), ylabel=plain(self.score_name))
+        titled(self.ax_, plain(title))
         self.ax_.set_xlim(0, max(1e-3, self.drop_rates.max()) * 1.02)
         if is_unit_range(np.concatenate([values.ravel() for values in self.scores.values()])):
             self.ax_.set_ylim(0, 1)
         tidy(self.ax_)
         if len(self.scores) > 1:
-            self.ax_.legend(frameon=False, loc="lower left")
+            self.ax_.legend(frameon=False, loc="best")
         return self
 
     def frame(self):

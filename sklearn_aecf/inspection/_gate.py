@@ -3,7 +3,17 @@
 import numpy as np
 
 from sklearn_aecf._data import form_of
-from sklearn_aecf.inspection._style import COLOURS, as_frame, line_style, new_axes, plain, split_axes, tidy
+from sklearn_aecf.inspection._style import (
+    COLOURS,
+    as_frame,
+    line_style,
+    new_axes,
+    room_for,
+    split_axes,
+    tidy,
+    titled,
+    wrapped,
+)
 from sklearn_aecf.metrics._inside import innermost, modalities_of
 from sklearn_aecf.metrics._subsets import as_fitted
 
@@ -175,7 +185,13 @@ class GateDisplay:
             The display itself, with ``figure_`` and ``ax_``.
         """
         names = self.summary["modality"]
-        self.ax_ = new_axes("GateDisplay.plot", ax, figsize=(9, 2.2 + 0.5 * len(names)))
+        shown = self.classes if len(self.classes) <= len(COLOURS) else []
+        labels = [wrapped(label if self.by == "reliability" else f"{self.by} {label}", 24) for label in shown]
+        longest = max(len(line) for label in [*labels, "even gate"] for line in label.split("\n"))
+        # As many columns as fit below the bars.
+        n_columns = int(np.clip(64 // (longest + 7), 1, 4))
+        height = 2 + 0.5 * len(names) + 0.15 * -(-sum(1 + label.count("\n") for label in labels) // n_columns)
+        self.ax_ = new_axes("GateDisplay.plot", ax, figsize=(7.5 + room_for(names, 30), height))
         self.figure_ = self.ax_.figure
         self.entropy_ax_ = split_axes(self.ax_, "right", share=0.36, gap=0.12)
         rows = np.arange(len(names))
@@ -183,20 +199,25 @@ class GateDisplay:
         self.ax_.scatter(
             self.summary["mean_even"], rows, marker="|", s=220, color="#555555", label="even gate", zorder=2
         )
-        shown = self.classes if len(self.classes) <= len(COLOURS) else []
-        for index, label in enumerate(shown):
+        widest = [self.summary["mean"], self.summary["mean_even"]]
+        for index, (label, shown_as) in enumerate(zip(shown, labels, strict=True)):
             offset = (index - (len(shown) - 1) / 2) * 0.6 / max(len(shown), 1)
-            self.ax_.scatter(
-                self.summary[_column(label)], rows + offset, s=18, color=line_style(index)["color"],
-                label=plain(label if self.by == "reliability" else f"{self.by} {label}"), zorder=3,
-            )  # fmt: skip
-        counted = [f"{plain(name)}\nn={n}" for name, n in zip(names, self.summary["n_rows"], strict=True)]
-        self.ax_.set(yticks=rows, yticklabels=counted, xlabel="mean gate weight where observed", xlim=(0, 1))
+            means = self.summary[_column(label)]
+            self.ax_.scatter(means, rows + offset, s=18, color=line_style(index)["color"], label=shown_as, zorder=3)
+            widest.append(means)
+        counted = [f"{wrapped(name)}\nn={n}" for name, n in zip(names, self.summary["n_rows"], strict=True)]
+        end = np.nanmax(np.concatenate(widest), initial=0)
+        self.ax_.set_yticks(rows, counted, fontsize=9)
+        self.ax_.set(xlabel="mean gate weight where observed (share)", xlim=(0, min(1.02, 1.15 * end or 1)))
         self.ax_.invert_yaxis()
-        self.ax_.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, fontsize=8)
+        titled(self.ax_, "Which modality is listened to")
+        self.ax_.legend(
+            frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5.5, ncols=n_columns, fontsize=8
+        )
         self.ax_.spines[["top", "right"]].set_visible(False)
         self.entropy_ax_.hist(self.evenness, bins=np.linspace(0, 1, 21), color=COLOURS[0])
-        self.entropy_ax_.set(xlabel="gate entropy / log of modalities", ylabel="rows", xlim=(0, 1))
+        self.entropy_ax_.set(xlabel="gate entropy (share of largest)", ylabel="rows", xlim=(0, 1))
+        titled(self.entropy_ax_, "How evenly")
         tidy(self.entropy_ax_)
         return self
 

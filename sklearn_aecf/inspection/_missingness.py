@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_aecf._data import form_of
-from sklearn_aecf.inspection._style import COLOURS, as_frame, dot_matrix, new_axes, tidy
+from sklearn_aecf.inspection._style import COLOURS, as_frame, dot_matrix, new_axes, room_for, tidy, titled
 from sklearn_aecf.metrics._subsets import subset_name
 
 
@@ -81,7 +81,8 @@ class MissingnessDisplay:
             The display itself, with ``figure_`` and ``ax_``.
         """
         n_patterns = len(self.counts)
-        figsize = (max(5.0, min(13.0, 2 + 0.3 * n_patterns)), 4.2)
+        width = room_for(self.modality_names) + max(4.4, min(11.0, 1.2 + 0.3 * n_patterns))
+        figsize = (width, 3.4 + 0.17 * len(self.modality_names))
         self.ax_ = new_axes("MissingnessDisplay.plot", ax, figsize=figsize)
         self.figure_ = self.ax_.figure
         complete = self.patterns.all(axis=1)
@@ -90,7 +91,13 @@ class MissingnessDisplay:
         if n_patterns <= 20:
             for x, (height, count) in enumerate(zip(share, self.counts, strict=True)):
                 self.ax_.text(x, height + 0.01, str(count), ha="center", va="bottom", fontsize=8)
-        self.ax_.set(ylabel="share of rows", ylim=(0, min(1.0, share.max() * 1.15)), xlim=(-0.7, n_patterns - 0.3))
+        written = " (number above)" if n_patterns <= 20 else ""
+        self.ax_.set(
+            ylabel=f"share of rows{written}", ylim=(0, min(1.0, share.max() * 1.15)), xlim=(-0.7, n_patterns - 0.3)
+        )
+        drawn = self.counts.sum() / self.n_rows
+        most = "" if drawn == 1 else f"\nthe {n_patterns} most frequent patterns: {drawn:.0%} of {self.n_rows} rows"
+        titled(self.ax_, f"Which modalities rows have (dark: all){most}")
         tidy(self.ax_)
         counts = None if n_patterns <= 20 else self.counts
         self.matrix_ax_ = dot_matrix(self.ax_, self.patterns, self.modality_names, counts)

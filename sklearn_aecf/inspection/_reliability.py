@@ -4,10 +4,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_aecf._problem import problem_of
-from sklearn_aecf.inspection._style import as_frame, line_style, new_axes, split_axes, tidy
+from sklearn_aecf.inspection._style import as_frame, line_style, new_axes, split_axes, tidy, titled
 from sklearn_aecf.metrics import expected_calibration_error, reliability_curve
 from sklearn_aecf.metrics._reports import checked_targets
 from sklearn_aecf.metrics._subsets import SubsetPredictions
+
+# More lines than this are no picture, and bins of fewer rows than this are marks without a line.
+MANY_LINES, FEW_ROWS = 6, 5
 
 
 class ReliabilityDisplay:
@@ -147,21 +150,30 @@ class ReliabilityDisplay:
         self.figure_ = self.ax_.figure
         self.count_ax_ = split_axes(self.ax_, "bottom", share=0.25)
         self.ax_.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle="--", zorder=1)
-        for index, (size, curve) in enumerate(self.curves.items()):
+        sizes = list(self.curves)
+        if len(sizes) > MANY_LINES:
+            sizes = [sizes[at] for at in np.linspace(0, len(sizes) - 1, MANY_LINES).round().astype(int)]
+        for index, size in enumerate(sizes):
+            curve = self.curves[size]
             style = line_style(index)
             what = "all rows" if size == 0 else f"{size} modalit{'y' if size == 1 else 'ies'}"
             rows = "" if self.n_rows is None else f" (n={self.n_rows[size]})"
             label = f"{what}{rows}, ECE {self.errors[size]:.3f}"
             # The area of a mark grows with its rows: bins of one or two rows must not catch the eye.
             area = 6 + 60 * np.sqrt(curve.count / curve.count.max())
-            self.ax_.plot(curve.confidence, curve.accuracy, linewidth=1, alpha=0.6, **style)
+            enough = curve.count >= FEW_ROWS
+            self.ax_.plot(curve.confidence[enough], curve.accuracy[enough], linewidth=1, alpha=0.6, **style)
             self.ax_.scatter(curve.confidence, curve.accuracy, s=area, color=style["color"], label=label, zorder=3)
             self.count_ax_.plot(curve.confidence, curve.count, marker="o", markersize=3, **style)
-        self.ax_.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.03, 1.03))
+        self.ax_.set(ylabel="accuracy (share right)", xlim=(0, 1.02), ylim=(-0.03, 1.03))
+        some = f" ({len(sizes)} of {len(self.curves)} drawn)" if len(sizes) < len(self.curves) else ""
+        by = "" if list(self.curves) == [0] else f", by number of modalities{some}"
+        titled(self.ax_, f"Is confidence right{by}?")
         self.ax_.tick_params(axis="x", labelbottom=False)
-        self.count_ax_.set(xlabel="confidence", ylabel="rows")
+        self.count_ax_.set(xlabel="confidence (share expected to be right)", ylabel="rows")
         self.count_ax_.set_yscale("symlog", linthresh=1)
-        self.count_ax_.set_ylim(bottom=0)
+        self.count_ax_.set_ylim(0, 2 * max((curve.count.max() for curve in self.curves.values()), default=1))
+        self.count_ax_.yaxis.set_major_formatter("{x:,.0f}")
         for axes in (self.ax_, self.count_ax_):
             tidy(axes)
         self.ax_.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)

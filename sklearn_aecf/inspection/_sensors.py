@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from sklearn_aecf.inspection._style import COLOURS, GREY, as_frame, new_axes, plain, split_axes, tidy
+from sklearn_aecf.inspection._style import (
+    COLOURS,
+    GREY,
+    as_frame,
+    new_axes,
+    room_for,
+    split_axes,
+    tidy,
+    titled,
+    wrapped,
+)
 from sklearn_aecf.metrics._inside import innermost
 from sklearn_aecf.metrics._subsets import SubsetPredictions
 
@@ -152,14 +162,15 @@ class SensorDisplay:
             The display itself, with ``figure_`` and ``ax_``.
         """
         names, n_rows = self.modality_names, len(self.reliability)
-        self.ax_ = new_axes("SensorDisplay.plot", ax, figsize=(9.5, 1.9 + 0.5 * len(names)))
+        height = 2.1 + 0.5 * len(names)
+        self.ax_ = new_axes("SensorDisplay.plot", ax, figsize=(8.5 + room_for(names, 30), height))
         self.figure_ = self.ax_.figure
         from matplotlib.colors import LinearSegmentedColormap
 
         times = np.arange(n_rows) if self.times is None else self.times
         confidence_ax = None
         if self.confidence is not None:
-            confidence_ax = split_axes(self.ax_, "bottom", share=0.34, gap=0.1)
+            confidence_ax = split_axes(self.ax_, "bottom", share=min(0.34, 1.4 / height), gap=0.1)
         # From the colour of alarm over a pale middle to the colour of all others.
         shades = LinearSegmentedColormap.from_list("reliability", [COLOURS[1], "#F7E3D5", "#CFE3F1", COLOURS[0]])
         shades = shades.with_extremes(bad=GREY)
@@ -170,7 +181,7 @@ class SensorDisplay:
             cmap=shades, vmin=0, vmax=1, shading="nearest", rasterized=True,
         )  # fmt: skip
         self.ax_.hlines(np.arange(len(names) - 1) + 0.5, times[0], times[-1], color="white", linewidth=3)
-        self.ax_.set_yticks(np.arange(len(names)), [plain(name) for name in names])
+        self.ax_.set_yticks(np.arange(len(names)), [wrapped(name) for name in names], fontsize=9)
         self.ax_.invert_yaxis()
         self.ax_.spines[:].set_visible(False)
         self.ax_.tick_params(length=0)
@@ -181,7 +192,8 @@ class SensorDisplay:
                 color=COLOURS[1] if share >= 0.005 else "#555555",
             )  # fmt: skip
         bar = self.figure_.colorbar(mesh, ax=self.ax_, location="top", aspect=50, pad=0.02, fraction=0.06)
-        bar.set_label("reliability (grey: missing)", fontsize=9)
+        bar.set_label("reliability, from 0 to 1 (grey: missing)", fontsize=9)
+        titled(bar.ax, f"Which sensor failed when (failed: reliability below {self.threshold:g})")
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=8, length=0)
         self.confidence_ax_ = confidence_ax
@@ -194,7 +206,7 @@ class SensorDisplay:
                 smooth = np.convolve(padded, np.full(window, 1 / window), "valid")
                 confidence_ax.plot(times, smooth, color="#222222", label=f"mean of {window} rows")
                 confidence_ax.legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
-            confidence_ax.set(ylabel="confidence", ylim=(0, 1.02))
+            confidence_ax.set(ylabel="confidence\n(share)", ylim=(0, 1.02))
             tidy(confidence_ax)
             self.ax_.tick_params(labelbottom=False)
             last = confidence_ax

@@ -1,5 +1,7 @@
 """What the Displays share: colours, axes, the matrix of dots, and tables."""
 
+import textwrap
+
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
@@ -23,6 +25,30 @@ def plain(text):
     """Text of the user's as it stands: no mathematics between dollars, no legend entry hidden by an underscore."""
     text = str(text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
+
+
+def wrapped(text, width=30):
+    """A name of the user's on up to three lines."""
+    text = str(text)
+    lines = [text] if len(text) <= width else textwrap.wrap(text, width, max_lines=3, placeholder=" …")
+    return plain("\n".join(lines))
+
+
+def shortened(text, width=44):
+    """A name of the user's on one line, without its middle where it is long."""
+    text = str(text)
+    return plain(text if len(text) <= width else f"{text[: width // 2]}…{text[-width // 2 + 1 :]}")
+
+
+def room_for(names, most=44):
+    """Inches that names beside an axis take."""
+    return 0.075 * min(most, max((len(str(name)) for name in names), default=0))
+
+
+def titled(ax, title):
+    """Give axes a title, unless they have one."""
+    if not ax.get_title():
+        ax.set_title(title, fontsize="medium")
 
 
 def line_style(index):
@@ -95,7 +121,7 @@ def dot_matrix(ax, subsets, names, counts=None):
         matrix.scatter(np.full(len(held), x), held, s=size, color="#222222", linewidths=0, zorder=4)
         if len(held) > 1:
             matrix.plot([x, x], [held[0], held[-1]], color="#222222", linewidth=1.2, zorder=3)
-    matrix.set_yticks(rows, [plain(name) for name in names])
+    matrix.set_yticks(rows, [shortened(name) for name in names])
     matrix.set_ylim(n_modalities - 0.5, -0.5)
     matrix.set_xlim(-0.7, n_subsets - 0.3)
     matrix.tick_params(axis="both", length=0)

@@ -9,8 +9,10 @@ from sklearn_aecf.inspection._style import (
     is_unit_range,
     new_axes,
     plain,
+    room_for,
     score_label,
     tidy,
+    titled,
 )
 from sklearn_aecf.metrics._reports import SubsetMeasures
 from sklearn_aecf.metrics._subsets import choose_subsets, names_in
@@ -168,9 +170,10 @@ class SubsetDisplay:
         score, size = self.report[self.score], self.report["size"]
         order = np.lexsort((-score, -size)) if sort == "size" else np.argsort(-score, kind="stable")
         n_subsets = len(order)
-        self.ax_ = new_axes("SubsetDisplay.plot", ax, figsize=(max(5.0, min(13.0, 2 + 0.18 * n_subsets)), 4.8))
-        self.figure_ = self.ax_.figure
         names = self.modality_names
+        width = room_for(names) + max(4.4, min(11.0, 1.2 + 0.18 * n_subsets))
+        self.ax_ = new_axes("SubsetDisplay.plot", ax, figsize=(width, 4.0 + 0.17 * len(names)))
+        self.figure_ = self.ax_.figure
         subsets = self._held()[order]
         shades = [COLOURS[0] if n == len(names) else COLOURS[5] for n in size[order]]
         self.ax_.bar(np.arange(n_subsets), score[order], color=shades, width=0.7)
@@ -183,6 +186,7 @@ class SubsetDisplay:
                 "no score", (x, 0.02), xycoords=("data", "axes fraction"), rotation=90, ha="center", fontsize=7
             )
         self._mark_complete(order)
+        titled(self.ax_, "Score of each subset of modalities (dark: all)")
         tidy(self.ax_)
         self.matrix_ax_ = dot_matrix(self.ax_, subsets, names, self.report["n_rows"][order])
         return self
@@ -204,11 +208,12 @@ class SubsetDisplay:
         """Mark the scores on the rows that have all modalities, where these are not the rows of the bars."""
         if self.complete is None or not self._n_complete or (self.report["n_rows"] == self._n_complete).all():
             return
+        rows = "row that has" if self._n_complete == 1 else f"{self._n_complete} rows that have"
         self.ax_.scatter(
             np.arange(len(order)), self.complete[self.score][order], marker="_", s=70, color="#222222", zorder=3,
-            label=f"on the {self._n_complete} rows that have all",
+            label=f"on the {rows} all",
         )  # fmt: skip
-        self.ax_.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.1, fontsize=8)
+        self.ax_.legend(loc="lower left", fontsize=8, framealpha=0.9, edgecolor="none")
 
     @property
     def _n_complete(self):

@@ -3,17 +3,18 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_aecf.inspection._style import as_frame, line_style, tidy
+from sklearn_aecf.inspection._style import as_frame, line_style, tidy, titled
 
+# By title, with the label of the vertical axis.
 _PANELS = {
-    "loss": {
+    ("Loss", "nats"): {
         "train_loss": "training",
         "valid_loss": "validation, mean of mask rates",
         "valid_refined_loss": "the same, confidence rescaled",
     },
-    "gate entropy, share of largest": {"gate_entropy": ""},
-    "entropy coefficient": {"entropy_coefficient": ""},
-    "share of modalities hidden": {"hidden_share": ""},
+    ("Gate entropy", "share of largest"): {"gate_entropy": ""},
+    ("Entropy coefficient", "weight in the loss"): {"entropy_coefficient": ""},
+    ("Modalities hidden", "share"): {"hidden_share": ""},
 }
 
 
@@ -91,19 +92,23 @@ class TrainingDisplay:
         self.axes_ = list(np.ravel(ax))
         self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
         epochs = self.history.get("epoch", np.arange(1))
-        for axes, (title, columns) in zip(self.axes_, _PANELS.items(), strict=True):
+        for axes, ((title, unit), columns) in zip(self.axes_, _PANELS.items(), strict=True):
             drawn = [name for name in columns if name in self.history]
             for index, name in enumerate(drawn):
                 axes.plot(epochs, self.history[name], label=columns[name], **line_style(index))
             if self.best_epoch is not None and "valid_loss" in self.history:
                 axes.axvline(self.best_epoch, color="#888888", linewidth=1, linestyle="--", label="epoch kept")
-            axes.set_ylabel(title)
+            titled(axes, title)
+            axes.set_ylabel(unit)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             tidy(axes)
-            if title in ("gate entropy, share of largest", "share of modalities hidden"):
+            if unit.startswith("share"):
                 axes.set_ylim(0, 1.02)
             if not drawn:
                 axes.text(0.5, 0.5, "switched off", ha="center", va="center", transform=axes.transAxes, color="#666666")
-        self.ax_.legend(loc="upper right", fontsize=8, framealpha=1, edgecolor="none")
+        low, high = self.ax_.get_ylim()
+        self.ax_.set_ylim(low, high + 0.5 * (high - low))  # for the legend
+        self.ax_.legend(loc="upper right", fontsize=8, framealpha=0.8, edgecolor="none")
         for axes in self.axes_[2:]:
             axes.set_xlabel("epoch")
         return self

@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score
 
 from sklearn_aecf import MultimodalData
 from sklearn_aecf.compose import corrupt_modalities, drop_modalities, hide
+from sklearn_aecf.datasets import make_multimodal_classification
 from sklearn_aecf.inspection import (
     DropRateDisplay,
     GateDisplay,
@@ -62,7 +63,7 @@ class TestDisplays:
         assert_allclose(frame["accuracy"][0], trained.score(X, y))
         assert_allclose(display.scores["ours"], display.scores["again"])
         assert display.ax_.get_ylim() == (0, 1) and display.ax_.get_legend() is not None
-        assert display.ax_.get_xlabel() == "drop rate" and display.figure_ is display.ax_.figure
+        assert display.ax_.get_xlabel() == "drop rate (share hidden)" and display.figure_ is display.ax_.figure
 
     def test_drop_rates_from_predictions(self, trained, data):
         X, y = data
@@ -141,11 +142,16 @@ class TestDisplays:
         assert frame["n_rows"].sum() == 150
         assert frame["n_rows"][frame["observed"] == "a + b + c"].item() == X.present.all(axis=1).sum()
 
-    def test_no_label_is_cut(self, trained, data):
-        X, y = data
-        long = MultimodalData({f"a modality with a long name, {name}": X[name] for name in X})
+    @pytest.mark.parametrize("n_modalities", [3, 12])
+    def test_all_has_a_title_and_units_and_nothing_is_cut(self, n_modalities):
+        X, y = make_multimodal_classification(
+            300, n_modalities=n_modalities, n_classes=3, missing_rate=0.3, random_state=0
+        )
+        long = MultimodalData({f"a modality with a name of more than forty letters, {name}": X[name] for name in X})
+        y = np.array(["heart failure with a reduced ejection fraction", "sepsis", "no finding"])[y]
         clf = fast_classifier().fit(long, y)
         for display in (
+            SensorDisplay.from_estimator(clf, long),
             DropRateDisplay.from_estimator(clf, long, y, n_repeats=1),
             SubsetDisplay.from_estimator(clf, long, y),
             ReliabilityDisplay.from_estimator(clf, long, y),
@@ -156,8 +162,13 @@ class TestDisplays:
             figure = display.figure_
             figure.canvas.draw()
             inside = figure.bbox.padded(1)
+            assert any(axes.get_title() for axes in figure.axes)
+            assert display.ax_.get_ylabel() or isinstance(display, GateDisplay | SensorDisplay), (
+                "names say what they are"
+            )
             for axes in figure.axes:
-                labels = [axes.xaxis.label, axes.yaxis.label]
+                labels = [axes.xaxis.label, axes.yaxis.label, axes.title]
+                labels += axes.get_legend().get_texts() if axes.get_legend() else []
                 for axis, (low, high) in ((axes.xaxis, sorted(axes.get_xlim())), (axes.yaxis, sorted(axes.get_ylim()))):
                     labels += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
                 for label in labels:
@@ -165,6 +176,25 @@ class TestDisplays:
                         box = label.get_window_extent()
                         assert box.x0 >= inside.x0 and box.x1 <= inside.x1, label.get_text()
                         assert box.y0 >= inside.y0 and box.y1 <= inside.y1, label.get_text()
+
+    def test_a_title_of_the_user_stays(self, data):
+        ax = plt.figure(layout="constrained").add_subplot(title="Mine")
+        assert MissingnessDisplay.from_data(data[0], ax=ax).ax_.get_title() == "Mine"
+
+    def test_a_part_of_what_there_is_is_told(self, rng):
+        present = rng.random((200, 8)) < 0.6
+        display = MissingnessDisplay.from_data(
+            {f"m{i}": np.where(has, 1.0, np.nan)[:, None] for i, has in enumerate(present.T)}
+        )
+        drawn = display.counts.sum() / 200
+        assert display.ax_.get_title() == (
+            f"Which modalities rows have (dark: all)\nthe 30 most frequent patterns: {drawn:.0%} of 200 rows"
+        )
+        probability = rng.dirichlet([1, 1, 1], 200)
+        display = ReliabilityDisplay.from_predictions(rng.integers(0, 3, 200), probability, rng.integers(1, 10, 200))
+        assert display.ax_.get_title() == "Is confidence right, by number of modalities (6 of 9 drawn)?"
+        sizes = [text.get_text().split()[0] for text in display.ax_.get_legend().get_texts()]
+        assert sizes == ["9", "7", "6", "4", "3", "1"] and set(display.frame()["n_observed"]) == set(range(1, 10))
 
     def test_absent_matplotlib_is_one_sentence(self, data, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -337,7 +367,7 @@ class TestLyingSensors:
             for rate in (0, 0.5)
         ]
         assert_allclose(next(iter(display.scores.values())), expected)
-        assert display.ax_.get_xlabel() == "corruption rate" and "corruption_rate" in display.frame()
+        assert display.ax_.get_xlabel() == "corruption rate (share broken)" and "corruption_rate" in display.frame()
 
     def test_subsets_with_the_rest_broken(self, trained, data):
         X, y = data
