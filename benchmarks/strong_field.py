@@ -7,8 +7,8 @@ Every model (`strong_models.py`) sees the same rows and the same hidden modaliti
 on validation rows, once per data set and model. What a model learns from is at most `--rows` rows, a fifth of them to
 validate on; `wikipedia-200` is a task of its own with 200. Writes one row a data set, split, model, seed and drop rate;
 a second run goes on where the first stopped. A model whose fit and predictions take longer than the time limit gets
-rows without figures that say so, and is not tried with further seeds (delete the rows to try again). Needs `os.fork` (Linux, macOS) and the extra
-`benchmarks`.
+rows without figures that say so, and is not tried with further seeds (delete the rows to try again). Needs `os.fork`
+and the extra `benchmarks`.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +105,8 @@ def measured(name, data, task, seed, results, limit):
         else:
             settings = next(each for each in candidates if str(each) == known)
         if finished or known is not None or len(candidates) == 1:
-            try:
+            with suppress(TimeoutError):
                 status, rows = "", in_time(lambda: list(figures(make(**settings), task, seed)), limit)
-            except TimeoutError:
-                pass
     return [{"settings": str(settings), "status": status, **row} for row in rows]
 
 
