@@ -74,20 +74,20 @@ def _pytabkit(name):
     return FlaggedCopies(model(device="cpu", n_threads=1, random_state=0))
 
 
-# Three settings each: few large steps, many of them, and shallow trees.
+# Three settings each: few steps, more and larger ones, and shallow trees.
 LIGHTGBM = [
     {"learning_rate": 0.1, "n_estimators": 100, "num_leaves": 31},
-    {"learning_rate": 0.1, "n_estimators": 300, "num_leaves": 31},
+    {"learning_rate": 0.2, "n_estimators": 150, "num_leaves": 31},
     {"learning_rate": 0.1, "n_estimators": 200, "num_leaves": 7},
 ]
 CATBOOST = [
     {"learning_rate": 0.1, "iterations": 100, "depth": 6},
-    {"learning_rate": 0.1, "iterations": 300, "depth": 6},
-    {"learning_rate": 0.1, "iterations": 300, "depth": 3},
+    {"learning_rate": 0.2, "iterations": 150, "depth": 6},
+    {"learning_rate": 0.1, "iterations": 200, "depth": 3},
 ]
 XGBOOST = [
     {"learning_rate": 0.1, "n_estimators": 100, "max_depth": 6},
-    {"learning_rate": 0.1, "n_estimators": 300, "max_depth": 6},
+    {"learning_rate": 0.2, "n_estimators": 150, "max_depth": 6},
     {"learning_rate": 0.1, "n_estimators": 200, "max_depth": 3},
 ]
 
