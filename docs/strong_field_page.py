@@ -27,17 +27,17 @@ class Field(results_page.Measured):
         self.models = [OURS] + [model for model in self.models if model != OURS]
         self.unfinished = {(row["data"], row["model"]) for row in self.rows if row["status"]}
         self.values = {key: found for key, found in self.values.items() if key[:2] not in self.unfinished}
-        tried = {(row["data"], row["model"]) for row in self.rows}
-        self.missing = [d for d in TITLES if not all((d, model) in tried for model in ranked(self))]
-        self.data = [d for d in self.data if d not in self.missing]
+        self.tried = {(row["data"], row["model"]) for row in self.rows}
+        self.others = [model for model in ranked(self) if model != OURS]
 
     def seeds(self, *key):
         return self.values.get(key, {})
 
     def among(self, names):
-        """The same, of some of the data sets."""
+        """The same, of some of the data sets; ranked are the models that were tried on all of them."""
         part = copy.copy(self)
         part.data = [data for data in self.data if data in names]
+        part.models = [model for model in self.models if all((data, model) in self.tried for data in part.data)]
         return part
 
     def differences(self, data, model, rate):
@@ -47,7 +47,7 @@ class Field(results_page.Measured):
 
     def closest(self, data, rate):
         """The other model with the best mean score where both were measured, and the differences to it by seed."""
-        found = {model: self.differences(data, model, rate) for model in ranked(self) if model != OURS}
+        found = {model: self.differences(data, model, rate) for model in self.others}
         best = min((model for model in found if found[model]), key=lambda model: np.mean(found[model]))
         return best, found[best]
 
@@ -87,9 +87,9 @@ def ahead_table(field):
     """Every model that is ahead of AECF by more than a point at some rate, the furthest ahead first."""
     found = []
     for data in field.data:
-        for model in ranked(field):
+        for model in field.others:
             points = [-100 * np.mean(field.differences(data, model, rate) or [0]) for rate in RATES]
-            if model != OURS and max(points) > 100 * POINT:
+            if max(points) > 100 * POINT:
                 found.append((max(points), [TITLES[data], model, *(f"{each:+.1f}" for each in points)]))
     header = ["Data", "Model", *(f"drop {rate:g}" for rate in RATES)]
     body = [row for _, row in sorted(found, key=lambda pair: -pair[0])]
@@ -99,7 +99,7 @@ def ahead_table(field):
 def seconds_table(field):
     """Seconds of a fit by model and data set."""
     body = []
-    for model in field.models:
+    for model in (OURS, *field.others, PER_SUBSET):
         cells = [f"{field.mean(data, model, 0.0, 'fit_seconds'):.1f}".replace("nan", "") for data in field.data]
         unfinished = [(data, model) in field.unfinished for data in field.data]
         body.append([model, *("not finished" if no else cell for no, cell in zip(unfinished, cells, strict=True))])
@@ -122,7 +122,11 @@ def goals(field):
     yield "ECE at most half of gated fusion's on five of seven sets, drop 0.5", listed(ratios, "{:.2f}"), met
     shares = shares_of_attainable(whole)
     met = bool(shares) and min(shares.values()) >= 0.9
-    yield "90 % of the gap to a network per subset closed, drop 0.5", listed(shares, "{:.0%}"), met
+    yield (
+        "90 % of the gap to a network per subset closed where it is above a point, drop 0.5",
+        listed(shares, "{:.0%}"),
+        met,
+    )
     for model, most in ((REALMLP, 0.2), (CATBOOST, 1.0)):
         ratios = ratio_to(whole, model, 0.0, "fit_seconds")
         met = all(ratio <= most or np.isnan(ratio) for ratio in ratios.values())
@@ -153,11 +157,11 @@ def ratio_to(field, model, rate, measure):
 
 
 def shares_of_attainable(field):
-    """Of the gap from plain gated fusion to a network for each subset, what AECF closes, where there is one."""
+    """Of the gap from plain gated fusion to a network for each subset, what AECF closes, where it is above a point."""
     shares = {}
     for data in field.data:
         ours, plain, best = (field.mean(data, model, 0.5, "score") for model in (OURS, PLAIN, PER_SUBSET))
-        if best > plain:
+        if best - plain > POINT:
             shares[data] = (ours - plain) / (best - plain)
     return shares
 
@@ -188,7 +192,11 @@ def sections(field):
     for part, kind in ((whole, "data sets"), (small, "small cuts")):
         if part.data:
             tables += [rank_table(part, kind), margin_table(part)]
-    return "\n".join(as_rst(*table) for table in [*tables, seconds_table(whole)])
+    text = "\n".join(as_rst(*table) for table in [*tables, seconds_table(whole)])
+    some = [model for model in field.others if not all((data, model) in field.tried for data in field.data)]
+    return text + (
+        f"\nNot tried on every set, so ranked at most among those of one kind: {', '.join(some)}.\n" if some else ""
+    )
 
 
 def write_pages(folder):
