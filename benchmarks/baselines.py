@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import torch
+from scipy.special import expit, logit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
@@ -28,8 +29,11 @@ class Tabular(ClassifierMixin, BaseEstimator):
         self.estimator = estimator
 
     def fit(self, X, y):
-        self._fit_array(np.asarray(X), y)
+        self._fit_array(self._features(X), y)
         return self
+
+    def _features(self, X):
+        return np.asarray(X)
 
     def _fit_array(self, array, y):
         self.multilabel_ = y.ndim == 2
@@ -43,10 +47,13 @@ class Tabular(ClassifierMixin, BaseEstimator):
         known = array[rows]
         # Gradient boosting of scikit-learn 1.9 cannot bin a column without a single value.
         known = np.where(np.isnan(known).all(axis=0), 0, known)
-        return clone(self.estimator).fit(known, y[rows].astype(int))
+        return self._new_estimator().fit(known, y[rows].astype(int))
+
+    def _new_estimator(self):
+        return clone(self.estimator)
 
     def predict_proba(self, X):
-        array = np.asarray(X)
+        array = self._features(X)
         if not self.multilabel_:
             return self.models_[0].predict_proba(array)
         columns = [
@@ -59,24 +66,41 @@ class Tabular(ClassifierMixin, BaseEstimator):
 class MaskedCopies(Tabular):
     """The same on the rows and copies of them with modalities hidden: modality dropout for any classifier."""
 
-    def __init__(self, estimator, rates=(0.3, 0.5, 0.7)):
+    def __init__(self, estimator, rates=(0.3, 0.5, 0.7), random_state=0):
         super().__init__(estimator)
         self.rates = rates
+        self.random_state = random_state
 
     def fit(self, X, y):
-        copies = [np.asarray(drop_modalities(X, rate, random_state=i)) for i, rate in enumerate(self.rates)]
-        self._fit_array(np.concatenate([np.asarray(X), *copies]), np.concatenate([y] * (1 + len(copies))))
+        self._fit_array(self._features(X, copied=True), self._repeated(y))
         return self
+
+    def _features(self, X, copied=False):
+        seeds = np.random.default_rng(self.random_state).integers(2**31, size=len(self.rates))
+        drawn = zip(self.rates, seeds, strict=True) if copied else ()
+        copies = [drop_modalities(X, rate, random_state=int(seed)) for rate, seed in drawn]
+        return np.concatenate([np.asarray(each) for each in (X, *copies)])
+
+    def _repeated(self, y):
+        return np.concatenate([y] * (1 + len(self.rates)))
+
+    def _new_estimator(self):
+        return seeded(self.estimator, self.random_state)
 
 
 class LateFusion(ClassifierMixin, BaseEstimator):
-    """A classifier a modality; the mean of the probabilities of those that a row has."""
+    """A classifier a modality; the mean of the probabilities of those that a row has, or their product.
 
-    def __init__(self, estimator):
+    The product divides by the prior for each further modality: Bayes' rule for modalities that are independent given
+    the class.
+    """
+
+    def __init__(self, estimator, rule="mean"):
         self.estimator = estimator
+        self.rule = rule
 
     def fit(self, X, y):
-        self.models_, self.prior_ = {}, _prior(y)
+        self.models_, self.prior_, self.multilabel_ = {}, _prior(y), y.ndim == 2
         for m, name in enumerate(X.names):
             rows = X.present[:, m]
             if len(np.unique(y[rows & ~np.isnan(y).any(axis=-1)] if y.ndim == 1 else y[rows])) > 1:
@@ -84,13 +108,21 @@ class LateFusion(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
-        total, count = np.zeros((len(X), len(self.prior_))), np.zeros(len(X))
+        total, count = np.zeros((len(X), len(self.prior_))), np.zeros((len(X), 1))
         for m, name in enumerate(X.names):
             rows = X.present[:, m]
             if name in self.models_ and rows.any():
-                total[rows] += self.models_[name].predict_proba(X[[name]][rows])
+                found = self.models_[name].predict_proba(X[[name]][rows])
+                total[rows] += found if self.rule == "mean" else self._log(found) - self._log(self.prior_)
                 count[rows] += 1
-        return np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], self.prior_)
+        if self.rule == "mean":
+            return np.where(count > 0, total / np.maximum(count, 1), self.prior_)
+        logits = self._log(self.prior_) + total
+        return expit(logits) if self.multilabel_ else softmax(logits, axis=1)
+
+    def _log(self, probability):
+        safe = np.clip(probability, 1e-6, 1 - 1e-6)
+        return logit(safe) if self.multilabel_ else np.log(safe)
 
 
 class SeveralFits(ClassifierMixin, BaseEstimator):
@@ -113,8 +145,16 @@ class SeveralFits(ClassifierMixin, BaseEstimator):
         return np.mean([fitted.predict_proba(X) for fitted in self.fits_], axis=0)
 
 
+def seeded(estimator, seed):
+    """A new estimator with a seed, where it takes one."""
+    new = clone(estimator)
+    return new.set_params(random_state=seed) if "random_state" in new.get_params() else new
+
+
 def _prior(y):
-    return np.nanmean(y, axis=0) if y.ndim == 2 else np.bincount(y) / len(y)
+    if y.ndim == 1:
+        return np.bincount(y) / len(y)
+    return np.where(np.isnan(y).all(axis=0), 0.5, np.nanmean(y, axis=0))
 
 
 class Concatenation(nn.Module):
@@ -311,6 +351,7 @@ MODELS = {
     "concatenation + modality dropout": (NETS, lambda **s: TorchBaseline(Concatenation, modality_dropout=0.5, **s)),
     "aecf 0.1.0 layer": (NETS, lambda **s: TorchBaseline(AttentionPool, **s)),
     "late fusion, logistic": (STRENGTHS, lambda **s: LateFusion(_imputed(**s))),
+    "late fusion, product of experts": (STRENGTHS, lambda **s: LateFusion(_imputed(**s), rule="product")),
     "imputation + logistic": (STRENGTHS, lambda **s: Tabular(_imputed(**s))),
     "boosting": (TREES, lambda **s: Tabular(_boosting(**s))),
     "boosting + masked copies": (TREES, lambda **s: MaskedCopies(_boosting(**s))),

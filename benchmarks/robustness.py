@@ -24,8 +24,11 @@ from tqdm import tqdm
 from sklearn_aecf.compose import drop_modalities
 
 
-def chosen_settings(name, make, candidates, task):
-    """The best of the candidates on validation rows, by the mean score over the drop rates."""
+def chosen_settings(name, make, candidates, task, call=lambda function: function()):
+    """The best of the candidates on validation rows, by the mean score over the drop rates.
+
+    `call` fits and scores one of them: a benchmark with a time limit has its own.
+    """
     if len(candidates) == 1:
         return candidates[0]
     held_out = task.is_validation
@@ -38,7 +41,7 @@ def chosen_settings(name, make, candidates, task):
         fit(model, training, seed=0)
         return np.mean([measures(y, model.predict_proba(view))["score"] for view in views])
 
-    return max(candidates, key=score)
+    return max(candidates, key=lambda settings: call(lambda: score(settings)))
 
 
 def _training_rows(task):

@@ -50,7 +50,7 @@ class Task:
         return self.y.ndim == 2
 
 
-def tasks(name, seed, data_dir=None, *, on="test", max_train=MAX_TRAIN):
+def tasks(name, seed, data_dir=None, *, on="test", max_train=MAX_TRAIN, n_rows=None):
     """The splits of a data set for one seed.
 
     Parameters
@@ -63,6 +63,8 @@ def tasks(name, seed, data_dir=None, *, on="test", max_train=MAX_TRAIN):
         What X_test is: the test rows, or rows held out of the others, for choices that must not see the test rows.
     max_train : int
         Rows to train on, at most.
+    n_rows : int, default=None
+        Rows to learn from, at most, a fifth of them to validate on: shares of the classes stay.
 
     Yields
     ------
@@ -74,6 +76,9 @@ def tasks(name, seed, data_dir=None, *, on="test", max_train=MAX_TRAIN):
             train, held_out, test = _without_a_speaker(groups, train, held_out, seed)
         elif on == "validation":
             train, held_out, test = _without_test_rows(rng, groups, train, held_out)
+        if n_rows is not None and len(train) + len(held_out) > n_rows:
+            held_out = _cut(held_out, y, n_rows // 5, seed)
+            train = _cut(train, y, n_rows - len(held_out), seed)
         train = _at_most(rng, train, max_train)
         held_out = _at_most(rng, held_out, MAX_VALIDATION)
         rows = np.concatenate([train, held_out])
@@ -152,6 +157,10 @@ def _without_test_rows(rng, groups, train, held_out):
 def _share(rows, y, fraction, seed):
     stratify = None if y is None else y[rows]
     return train_test_split(rows, test_size=fraction, stratify=stratify, random_state=seed)
+
+
+def _cut(rows, y, size, seed):
+    return rows if len(rows) <= size else np.sort(_share(rows, None if y.ndim == 2 else y, size, seed)[1])
 
 
 def _at_most(rng, rows, limit):

@@ -15,11 +15,12 @@ import overview_page  # noqa: E402
 import published_page  # noqa: E402
 import results_page  # noqa: E402
 import speed_page  # noqa: E402
+import strong_field_page  # noqa: E402
 
 GENERATED = HERE / "guide" / "generated"
 changelog_page.write_page(GENERATED / "changelog.rst")
 compatibility_page.write_page(GENERATED / "compatibility.rst")
-for page in (results_page, corruption_page, boosting_page, overview_page, published_page):
+for page in (results_page, corruption_page, boosting_page, overview_page, published_page, strong_field_page):
     page.write_pages(GENERATED)
 speed_page.write_page(GENERATED)
 

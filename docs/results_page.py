@@ -16,7 +16,9 @@ DATA = {
     "heart": "heart disease",
 }
 RATES = (0.0, 0.3, 0.5, 0.7)
-MEASURES = {"score", "nll", "brier", "ece", "subsets_mean", "subsets_worst", "gate_entropy", "gate_entropy_std"}
+MEASURES = {
+    "score", "nll", "brier", "ece", "subsets_mean", "subsets_worst", "gate_entropy", "gate_entropy_std", "fit_seconds",
+}  # fmt: skip
 OURS, PLAIN = "AECF", "gated fusion"
 STOPPED_ON_COMPLETE = "gated fusion, stopped on complete rows"
 # What is attainable; not a model that others are ranked against.
@@ -31,7 +33,7 @@ SHOWN = (OURS, PLAIN, "boosting + masked copies", "late fusion, logistic", "conc
 class Measured:
     """A CSV file of `benchmarks/`: arrays of one value a seed, by data set, model, drop rate and measure."""
 
-    def __init__(self, name):
+    def __init__(self, name, titles=DATA):
         with open(RESULTS / name, newline="") as file:
             rows = list(csv.DictReader(file))
         parts = defaultdict(list)
@@ -45,7 +47,8 @@ class Measured:
                 if numbers:
                     self.values[data, model, rate, measure][seed] = float(np.mean(numbers))
         self.models = list(dict.fromkeys(row["model"] for row in rows))
-        self.data = [name for name in DATA if any(row["data"] == name for row in rows)]
+        self.data = [name for name in titles if any(row["data"] == name for row in rows)]
+        self.rows = rows
 
     def seeds(self, data, model, rate, measure):
         """Values by seed; the splits of a seed (hospitals) are averaged."""
@@ -87,8 +90,10 @@ def ranked(measured):
 
 
 def mean_ranks(measured, rate, measure):
+    """Mean rank of each model over the data sets; one without a figure is last."""
     sign, models = -1 if measure == "score" else 1, ranked(measured)
     table = [[sign * measured.mean(data, model, rate, measure) for model in models] for data in measured.data]
+    table = np.nan_to_num(table, nan=np.inf)
     return dict(zip(models, np.mean([rankdata(row) for row in table], axis=0), strict=True))
 
 

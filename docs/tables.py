@@ -15,7 +15,7 @@ def as_markdown(header, body, caption):
     return f"{caption}:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def with_error(values, digits):
-    """A mean, and its standard error where there are several values."""
+def with_error(values, digits, sign=""):
+    """A mean, and its standard error where there are several values; "+" as `sign` shows that of the mean."""
     error = f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.{digits}f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.{digits}f}{error}"
+    return f"{np.mean(values):{sign}.{digits}f}{error}"

@@ -149,6 +149,80 @@ def test_published_figures_are_passed_but_for_one():
     assert behind == {"RCML, as published"}
 
 
+@pytest.fixture
+def field(tmp_path):
+    """The strong field on two sets with figures made up: one model is ahead on one of them, one did not finish."""
+    page = page_module("strong_field_page")
+    scores = {
+        ("wikipedia", "AECF"): 0.60, ("wikipedia", "gated fusion"): 0.55, ("wikipedia", "CatBoost + masked copies"): 0.64,
+        ("landuse21", "AECF"): 0.70, ("landuse21", "gated fusion"): 0.65, ("landuse21", "CatBoost + masked copies"): 0.66,
+        ("wikipedia", "TabM + masked copies"): 0.50, ("landuse21", "TabM + masked copies"): None,
+    }  # fmt: skip
+    rows = [
+        {
+            "data": data,
+            "model": model,
+            "part": "",
+            "seed": seed,
+            "drop_rate": rate,
+            "fit_seconds": 2 if model == "AECF" else 4,
+        }
+        | (
+            {"status": "did not finish"}
+            if score is None
+            else {"score": score + seed / 100, "nll": 1 - score, "ece": score / 9}
+        )
+        for (data, model), score in scores.items()
+        for rate in page.RATES
+        for seed in (0, 1)
+    ]
+    with open(tmp_path / "field.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, {name: None for row in rows for name in row})
+        writer.writeheader()
+        writer.writerows(rows)
+    return page.Field(tmp_path / "field.csv")
+
+
+def test_strong_field_ranks_margins_and_who_is_ahead(field):
+    page = page_module("strong_field_page")
+    _, ranks, _ = page.rank_table(field, "data sets")
+    shown = {row[0]: (row[1], row[-1]) for row in ranks}
+    assert shown == {
+        "AECF": ("1.5", ""),
+        "gated fusion": ("3.0", ""),
+        "CatBoost + masked copies": ("1.5", ""),
+        "TabM + masked copies": ("4.0", "1"),
+    }
+    _, margins, caption = page.margin_table(field)
+    assert [row[:2] for row in margins] == [
+        ["Wikipedia", "-4.0 ± 0.0 (CatBoost)"],
+        ["land use", "+4.0 ± 0.0 (CatBoost)"],
+    ]
+    assert "2 seeds" in caption
+    _, ahead, _ = page.ahead_table(field)
+    assert ahead == [["Wikipedia", "CatBoost + masked copies", *["+4.0"] * 4]]
+
+
+def test_strong_field_goals_tell_what_is_not_met(field):
+    page = page_module("strong_field_page")
+    reached = {name: (text, met) for name, text, met in page.goals(field)}
+    assert reached["no model ahead by more than 1 point anywhere, small cuts included"] == (
+        "4 of 8 sets and rates; at worst +4.0 (CatBoost, Wikipedia, drop 0.7)",
+        False,
+    )
+    assert reached["seconds of a fit at most 1 of CatBoost's"] == ("Wikipedia 0.50, land use 0.50", True)
+    text = page.sections(field)
+    assert "not met" in text and "not finished" in text
+
+
+def test_strong_field_ranks_who_was_tried_everywhere(field):
+    page = page_module("strong_field_page")
+    field.tried.remove(("landuse21", "CatBoost + masked copies"))
+    _, ranks, _ = page.rank_table(field.among(page.WHOLE), "data sets")
+    assert [row[0] for row in ranks] == ["AECF", "gated fusion", "TabM + masked copies"]
+    assert "Not tried on every set" in page.sections(field)
+
+
 def test_code_fits_a_page():
     """Lines of code that readers see have at most 88 characters, where nobody else holds them to a width."""
     for path in [*(ROOT / "docs").glob("*.rst"), *(ROOT / "docs" / "guide").glob("*.rst")]:
