@@ -133,7 +133,7 @@ def _no_weights(sample_weight):
     """The error where sample weights are no numbers."""
     called = "sample_weight must be one number per row of X. Got"
     try:
-        values = np.ravel(np.asarray(sample_weight, dtype=object))
+        values = () if isinstance(sample_weight, str) else np.ravel(np.asarray(sample_weight, dtype=object))
     except ValueError:
         values = ()  # arrays of different shapes
     text = next((value for value in values if isinstance(value, str)), None)
