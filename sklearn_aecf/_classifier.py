@@ -53,6 +53,7 @@ from sklearn_aecf._training import (
     fit_reliability,
     fit_temperature,
     fits_repeatedly,
+    have_schedule,
     history_columns,
     make_net,
     training_rows,
@@ -153,8 +154,12 @@ class AECFClassifier(
         What a broken sensor might do to values, to learn from: an object of :mod:`sklearn_aecf.masking`, or of a
         subclass of your own. None is `RandomCorruption`. What it does not do is found, too, as far as it makes values
         unlike those of training.
-    learning_rate : float, default=3e-3
-        Step size of the optimizer, AdamW.
+    learning_rate : float or "auto", default="auto"
+        Step size of the optimizer, AdamW. ``"auto"`` is 6e-3, or 3e-3 without a cooldown.
+    learning_rate_schedule : {"cooldown", "constant"}, default="cooldown"
+        ``"cooldown"``: where training would stop, it goes on from the best weights for 0.3 times as many epochs, while
+        the learning rate falls to 0 [3]_. ``"constant"`` stops there. An ``LRScheduler`` or ``EarlyStopping`` among
+        the `callbacks` takes the place of the cooldown.
     weight_decay : float, default=1e-2
         Share of each weight, times the learning rate, that AdamW takes away in a step.
     batch_size : int or "auto", default="auto"
@@ -172,8 +177,9 @@ class AECFClassifier(
         ``"auto"`` is 200 rows, but no less than 10 % (or 10,000 rows) and no more than 20 %. Of a splitter, e.g.
         ``TimeSeriesSplit()``, the last split is taken: what it trains on, and what it tests on.
     n_iter_no_change : int or "auto", default="auto"
-        Epochs without a better validation loss after which training stops; ``"auto"`` is 10, or as many as 60 steps
-        take; where 10 epochs have more than 1,000 steps, as many as these take, but no fewer than 3.
+        Epochs without a better validation loss after which the cooldown begins, or training stops. ``"auto"`` is 5, or
+        as many as 40 steps take; where 5 epochs have more than 500 steps, as many as these take, but no fewer than 3.
+        With a constant learning rate it is 10, 60 steps, and 1,000.
     temperature : {"subset", "global"} or None, default="subset"
         Calibration on the held-out rows, see `SubsetTemperature`. Without such rows there is none.
     scale : {"standard"}, list of str or None, default="standard"
@@ -242,8 +248,8 @@ class AECFClassifier(
     - Network: `encoders`, `embed_dim`, `hidden_dim`, `dropout`, `n_members`, `network`.
     - Method: `masking`, `mask_rate`, `entropy_weight`, `entropy_scale`, `agreement_weight`, `monotone_weight`,
       `corruption_rate`, `corruption`, `temperature`.
-    - Training: `learning_rate`, `weight_decay`, `batch_size`, `max_epochs`, `early_stopping`, `validation_fraction`,
-      `n_iter_no_change`, `callbacks`, `warm_start`.
+    - Training: `learning_rate`, `learning_rate_schedule`, `weight_decay`, `batch_size`, `max_epochs`, `early_stopping`,
+      `validation_fraction`, `n_iter_no_change`, `callbacks`, `warm_start`.
     - Running: `device`, `precision`, `random_state`, `verbose`.
 
     A plain dict works in `fit` and `predict` only. Tools that split X count a dict's keys as rows and stop with
@@ -261,6 +267,8 @@ class AECFClassifier(
        arXiv:2505.15417. What goes beyond it is marked "ours".
     .. [2] Berta, Holzmueller, Jordan and Bach, *Rethinking Early Stopping: Refine, Then Calibrate*, arXiv:2501.19195.
        Here for several views of a row, and label by label.
+    .. [3] Haegele, Bakouch, Kosson, Ben Allal, Von Werra and Jaggi, *Scaling Laws and Compute-Optimal Training Beyond
+       Fixed Training Durations*, arXiv:2405.18392. Here after early stopping, from the best weights (ours).
 
     Examples
     --------
@@ -291,7 +299,8 @@ class AECFClassifier(
         "monotone_weight": [Interval(Real, 0, 1e6, closed="left")],
         "corruption_rate": [Interval(Real, 0, 1, closed="left")],
         "corruption": [Corruption, None],
-        "learning_rate": [Interval(Real, 0, 3e38, closed="neither")],
+        "learning_rate": [Interval(Real, 0, 3e38, closed="neither"), StrOptions({"auto"})],
+        "learning_rate_schedule": [StrOptions({"cooldown", "constant"})],
         "weight_decay": [Interval(Real, 0, 3e38, closed="left")],
         "batch_size": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
@@ -333,7 +342,8 @@ class AECFClassifier(
         monotone_weight=0.0,
         corruption_rate=0.1,
         corruption=None,
-        learning_rate=3e-3,
+        learning_rate="auto",
+        learning_rate_schedule="cooldown",
         weight_decay=1e-2,
         batch_size="auto",
         max_epochs="auto",
@@ -368,6 +378,7 @@ class AECFClassifier(
         self.corruption_rate = corruption_rate
         self.corruption = corruption
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -566,8 +577,16 @@ class AECFClassifier(
         net.refuse_divergence()
         net.release()
 
-    def _schedule(self, n_rows):
-        return Schedule.of(n_rows, self.batch_size, self.max_epochs, self.n_iter_no_change)
+    def _schedule(self, n_rows, one_pass=False):
+        constant = one_pass or have_schedule(self.callbacks)
+        return Schedule.of(
+            n_rows,
+            batch_size=self.batch_size,
+            max_epochs=1 if one_pass else self.max_epochs,
+            n_iter_no_change=self.n_iter_no_change,
+            learning_rate=self.learning_rate,
+            kind="constant" if constant else self.learning_rate_schedule,
+        )
 
     def _make_net(self, encoders, validation, schedule, device, callbacks=None, fingerprint=""):
         """The net of the parameters, from encoders that are ready and rows to validate on."""
@@ -594,7 +613,8 @@ class AECFClassifier(
             validation=validation,
             batch_size=schedule.batch_size,
             max_epochs=schedule.max_epochs,
-            learning_rate=self.learning_rate,
+            learning_rate=schedule.learning_rate,
+            has_cooldown=schedule.has_cooldown,
             weight_decay=self.weight_decay,
             patience=schedule.n_iter_no_change if self.early_stopping else None,
             # What a temperature mends afterwards is no reason to stop.

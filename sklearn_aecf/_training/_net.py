@@ -13,7 +13,7 @@ from skorch.history import History
 from skorch.utils import noop
 
 from sklearn_aecf._training._batches import BatchIterator
-from sklearn_aecf._training._callbacks import AgreeOnEpoch, EndEpochTask, KeepState, StopWhenAsked, TellTime
+from sklearn_aecf._training._callbacks import AgreeOnEpoch, CoolDown, EndEpochTask, KeepState, StopWhenAsked, TellTime
 from sklearn_aecf._training._objective import AECFObjective
 from sklearn_aecf.distributed import ALONE
 from sklearn_aecf.nn import AECFNetwork
@@ -58,6 +58,7 @@ class AECFNet(ClassifierMixin, NeuralNet):
         self.epoch_tasks = None
         self.stop_requested = False
         self.interrupts = None
+        self.n_known = 0
         self.ranks = ALONE
 
     @property
@@ -155,6 +156,8 @@ class AECFNet(ClassifierMixin, NeuralNet):
                     continue
                 if listening:
                     self.notify("on_batch_begin", batch=batch, training=training)
+                if training and self._cooldown is not None:
+                    self._cooldown.set_rate(self, (number + 0.5) / len(iterator))
                 step = step_fn(batch, **fit_params)
                 outcome = None if training else self._outcome(step["logits"], batch)
                 steps.append(_Step(len(batch[1]), step["loss"], step["parts"], outcome))
@@ -256,16 +259,18 @@ class AECFNet(ClassifierMixin, NeuralNet):
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         super().on_train_begin(net, X=X, y=y, **kwargs)
         self.interrupted_, self.divergence_ = False, ""
-        self._n_known = len(self.history)
+        # Epochs of trainings before this one.
+        self.n_known = len(self.history)
         self.criterion_.resume_from = {"fit": self._fit_name()}
         self.ranks.vary_generators(self.device)
         self._shares_validation = not any(self.ranks.exchange(self._listens_to_batches()))
         self._has_left = False
+        self._cooldown = next((callback for _, callback in self.callbacks_ if isinstance(callback, CoolDown)), None)
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Train for `max_epochs`; where a callback has loaded a checkpoint, for those that it lacks."""
         epochs = self.max_epochs if epochs is None else epochs
-        n_loaded, loaded = len(self.history) - self._n_known, self.criterion_.resume_from
+        n_loaded, loaded = len(self.history) - self.n_known, self.criterion_.resume_from
         if loaded.get("fit") != self._fit_name():
             raise ValueError(
                 "The checkpoint was written by a fit of other rows, labels, random_state or parameters; give what that "
@@ -341,7 +346,7 @@ class AECFNet(ClassifierMixin, NeuralNet):
 
     def _fit_name(self):
         """What tells this fit from others; one that goes on from another fit is another, too."""
-        return f"{self.fingerprint} after {self._n_known} epochs"
+        return f"{self.fingerprint} after {self.n_known} epochs"
 
     def load_params(self, *args, **kwargs):
         """As skorch's, with a sentence where the file is that of another network."""
@@ -351,9 +356,14 @@ class AECFNet(ClassifierMixin, NeuralNet):
             raise ValueError(f"The checkpoint was written by a fit of another network: {error}") from error
 
     @property
+    def n_begun(self):
+        """Epochs of this training that have begun, those of a checkpoint included."""
+        return len(self.history) - self.n_known
+
+    @property
     def n_finished(self):
         """Epochs of this training that came to their end."""
-        return sum("dur" in row for row in self.history[self._n_known :])
+        return sum("dur" in row for row in self.history[self.n_known :])
 
     def kept_epoch(self):
         """Number of the epoch whose weights the module has."""
@@ -419,6 +429,7 @@ def make_net(
     batch_size,
     max_epochs,
     learning_rate,
+    has_cooldown,
     weight_decay,
     patience,
     stopping_loss,
@@ -439,6 +450,8 @@ def make_net(
     problem : Multiclass or Multilabel
     validation : RowTensors, StreamedRows or None
         Rows to validate on.
+    has_cooldown : bool
+        Whether the learning rate falls to 0 before the training ends, see `CoolDown`.
     patience : int or None
         Of the early stopping; None trains for `max_epochs` and keeps the last weights.
     stopping_loss : {"valid_loss", "valid_refined_loss"}
@@ -465,8 +478,14 @@ def make_net(
         ("aecf_time", TellTime(silent=not verbose)),
     ]
     if validation is not None and patience is not None and not any(isinstance(c, EarlyStopping) for _, c in users):
-        stop = EarlyStopping(monitor=stopping_loss, patience=patience, load_best=True, sink=noop)
+        # A cooldown ends the training itself.
+        borne = max_epochs + 1 if has_cooldown else patience
+        stop = EarlyStopping(monitor=stopping_loss, patience=borne, load_best=True, sink=noop)
         chosen.append(("early_stopping", stop))
+    else:
+        stop = None
+    if has_cooldown:
+        chosen.append(("aecf_cooldown", CoolDown(stop, patience)))
     if verbose:
         chosen.append(("aecf_progress", ProgressBar(batches_per_epoch="auto")))
     chosen += [*users, ("aecf_stop", StopWhenAsked())]
