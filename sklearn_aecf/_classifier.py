@@ -53,7 +53,6 @@ from sklearn_aecf._training import (
     fit_reliability,
     fit_temperature,
     fits_repeatedly,
-    have_schedule,
     history_columns,
     make_net,
     training_rows,
@@ -154,8 +153,8 @@ class AECFClassifier(
         What a broken sensor might do to values, to learn from: an object of :mod:`sklearn_aecf.masking`, or of a
         subclass of your own. None is `RandomCorruption`. What it does not do is found, too, as far as it makes values
         unlike those of training.
-    learning_rate : float or "auto", default="auto"
-        Step size of the optimizer, AdamW. ``"auto"`` is 6e-3, or 3e-3 without a cooldown.
+    learning_rate : float, default=3e-3
+        Step size of the optimizer, AdamW.
     learning_rate_schedule : {"cooldown", "constant"}, default="cooldown"
         ``"cooldown"``: where training would stop, it goes on from the best weights for 0.3 times as many epochs, while
         the learning rate falls to 0 [3]_. ``"constant"`` stops there. An ``LRScheduler`` or ``EarlyStopping`` among
@@ -177,9 +176,9 @@ class AECFClassifier(
         ``"auto"`` is 200 rows, but no less than 10 % (or 10,000 rows) and no more than 20 %. Of a splitter, e.g.
         ``TimeSeriesSplit()``, the last split is taken: what it trains on, and what it tests on.
     n_iter_no_change : int or "auto", default="auto"
-        Epochs without a better validation loss after which the cooldown begins, or training stops. ``"auto"`` is 5, or
-        as many as 40 steps take; where 5 epochs have more than 500 steps, as many as these take, but no fewer than 3.
-        With a constant learning rate it is 10, 60 steps, and 1,000.
+        Epochs without a better validation loss after which the cooldown begins, or training stops; ``"auto"`` is 10, or
+        as many as 60 steps take; where 10 epochs have more than 1,000 steps, as many as these take, but no fewer than
+        3.
     temperature : {"subset", "global"} or None, default="subset"
         Calibration on the held-out rows, see `SubsetTemperature`. Without such rows there is none.
     scale : {"standard"}, list of str or None, default="standard"
@@ -299,7 +298,7 @@ class AECFClassifier(
         "monotone_weight": [Interval(Real, 0, 1e6, closed="left")],
         "corruption_rate": [Interval(Real, 0, 1, closed="left")],
         "corruption": [Corruption, None],
-        "learning_rate": [Interval(Real, 0, 3e38, closed="neither"), StrOptions({"auto"})],
+        "learning_rate": [Interval(Real, 0, 3e38, closed="neither")],
         "learning_rate_schedule": [StrOptions({"cooldown", "constant"})],
         "weight_decay": [Interval(Real, 0, 3e38, closed="left")],
         "batch_size": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
@@ -342,7 +341,7 @@ class AECFClassifier(
         monotone_weight=0.0,
         corruption_rate=0.1,
         corruption=None,
-        learning_rate="auto",
+        learning_rate=3e-3,
         learning_rate_schedule="cooldown",
         weight_decay=1e-2,
         batch_size="auto",
@@ -577,16 +576,9 @@ class AECFClassifier(
         net.refuse_divergence()
         net.release()
 
-    def _schedule(self, n_rows, one_pass=False):
-        constant = one_pass or have_schedule(self.callbacks)
-        return Schedule.of(
-            n_rows,
-            batch_size=self.batch_size,
-            max_epochs=1 if one_pass else self.max_epochs,
-            n_iter_no_change=self.n_iter_no_change,
-            learning_rate=self.learning_rate,
-            kind="constant" if constant else self.learning_rate_schedule,
-        )
+    def _schedule(self, n_rows):
+        has_cooldown = self.learning_rate_schedule == "cooldown"
+        return Schedule.of(n_rows, self.batch_size, self.max_epochs, self.n_iter_no_change, has_cooldown)
 
     def _make_net(self, encoders, validation, schedule, device, callbacks=None, fingerprint=""):
         """The net of the parameters, from encoders that are ready and rows to validate on."""
@@ -613,7 +605,7 @@ class AECFClassifier(
             validation=validation,
             batch_size=schedule.batch_size,
             max_epochs=schedule.max_epochs,
-            learning_rate=schedule.learning_rate,
+            learning_rate=self.learning_rate,
             has_cooldown=schedule.has_cooldown,
             weight_decay=self.weight_decay,
             patience=schedule.n_iter_no_change if self.early_stopping else None,

@@ -169,7 +169,7 @@ class UpdatingMixin:
         device = choose_device(self.device)
         n_known = 0 if first else len(self.net_.history)
         seed = np.random.SeedSequence([self._drawn_seed(), n_known]).generate_state(1).item() % 2**31
-        schedule = self._schedule(len(labelled), one_pass=True)
+        schedule = self._schedule(len(labelled))._replace(max_epochs=1, has_cooldown=False)
         with seeded(seed, device):
             self._train_net(labelled, None, None, schedule, device, None if first else self.net_, interrupts)
         if interrupts.came:

@@ -270,7 +270,7 @@ def test_a_part_that_makes_training_diverge_changes_nothing(rows):
     state = state_of(clf)
     with pytest.raises(ValueError, match="^Training diverged in epoch 3"):
         clf.set_params(learning_rate=1e37).partial_fit(X[200:300], y[200:300])
-    clf.set_params(learning_rate="auto")
+    clf.set_params(learning_rate=3e-3)
     assert_unchanged(clf, state)
 
 

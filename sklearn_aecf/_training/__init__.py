@@ -1,6 +1,5 @@
 """Training: the skorch net, its objective, batches, callbacks, and the temperatures afterwards."""
 
-from sklearn_aecf._training._callbacks import have_schedule
 from sklearn_aecf._training._interrupts import Interrupts, fits_repeatedly
 from sklearn_aecf._training._net import AECFNet, history_columns, make_net
 from sklearn_aecf._training._objective import validation_views
@@ -16,7 +15,6 @@ __all__ = [
     "fit_reliability",
     "fit_temperature",
     "fits_repeatedly",
-    "have_schedule",
     "history_columns",
     "make_net",
     "training_rows",

@@ -10,12 +10,6 @@ from sklearn_aecf._data import warn_caller
 SILENT_SECONDS = 300
 
 
-def have_schedule(callbacks):
-    """Whether the user's callbacks, or pairs of a name and one, say how fast to learn, or when to stop."""
-    several = (each[-1] if isinstance(each, tuple) else each for each in callbacks or ())
-    return any(isinstance(callback, LRScheduler | EarlyStopping) for callback in several)
-
-
 class AgreeOnEpoch(Callback):
     """Gives all ranks what rank 0 has recorded, e.g. of seconds; before anything that stops the training by it."""
 

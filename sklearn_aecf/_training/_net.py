@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring, PrintLog, ProgressBar
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PassthroughScoring, PrintLog, ProgressBar
 from skorch.helper import predefined_split
 from skorch.history import History
 from skorch.utils import noop
@@ -477,15 +477,7 @@ def make_net(
         ("aecf_state", KeepState()),
         ("aecf_time", TellTime(silent=not verbose)),
     ]
-    if validation is not None and patience is not None and not any(isinstance(c, EarlyStopping) for _, c in users):
-        # A cooldown ends the training itself.
-        borne = max_epochs + 1 if has_cooldown else patience
-        stop = EarlyStopping(monitor=stopping_loss, patience=borne, load_best=True, sink=noop)
-        chosen.append(("early_stopping", stop))
-    else:
-        stop = None
-    if has_cooldown:
-        chosen.append(("aecf_cooldown", CoolDown(stop, patience)))
+    chosen += _ending(users, validation, patience, stopping_loss, max_epochs, has_cooldown)
     if verbose:
         chosen.append(("aecf_progress", ProgressBar(batches_per_epoch="auto")))
     chosen += [*users, ("aecf_stop", StopWhenAsked())]
@@ -515,6 +507,22 @@ def make_net(
         **{f"criterion__{name}": value for name, value in objective_params.items()},
         criterion__problem=problem,
     )
+
+
+def _ending(users, validation, patience, stopping_loss, max_epochs, has_cooldown):
+    """Callbacks that end the training, and let the learning rate fall before; those of the user take their place."""
+    stops = any(isinstance(callback, EarlyStopping) for _, callback in users)
+    has_cooldown = has_cooldown and not stops and not any(isinstance(callback, LRScheduler) for _, callback in users)
+    chosen: list[tuple[str, Callback]] = []
+    stop = None
+    if validation is not None and patience is not None and not stops:
+        # A cooldown ends the training itself.
+        borne = max_epochs + 1 if has_cooldown else patience
+        stop = EarlyStopping(monitor=stopping_loss, patience=borne, load_best=True, sink=noop)
+        chosen.append(("early_stopping", stop))
+    if has_cooldown:
+        chosen.append(("aecf_cooldown", CoolDown(stop, patience)))
+    return chosen
 
 
 def _on_cpu(tensors):

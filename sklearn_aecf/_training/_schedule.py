@@ -1,11 +1,11 @@
-"""How long to train, in batches of how many rows, and how fast: what "auto" stands for."""
+"""How long to train, and in batches of how many rows: what "auto" stands for."""
 
 import math
 from typing import NamedTuple
 
-# Epochs without a better validation loss that end a training, or begin its cooldown: of small data more, until they
-# have as many steps as the second number, and of large data fewer, as far as these have more steps than the third.
-PATIENCE = {"constant": (10, 60, 1000), "cooldown": (5, 40, 500)}
+# Epochs without a better validation loss that a training bears: of small data more, until they have as many steps as
+# the first number, and of large data fewer, as far as these have more steps than the second.
+PATIENCE_EPOCHS, LEAST_PATIENCE, MOST_PATIENCE = 10, 60, 1000
 
 # Steps of the longest training, but no fewer epochs than this.
 MOST_STEPS, MOST_EPOCHS = 1000, 100
@@ -13,11 +13,9 @@ MOST_STEPS, MOST_EPOCHS = 1000, 100
 # Steps an epoch above which batches grow with the data.
 ENOUGH_STEPS = 400
 
-LEARNING_RATE = {"constant": 3e-3, "cooldown": 6e-3}
-
 
 class Schedule(NamedTuple):
-    """Rows a step, passes over the rows at most, passes without improvement that are borne, and the learning rate.
+    """Rows a step, passes over the rows at most, passes without improvement that are borne, and what comes then.
 
     What matters is the number of steps, not of epochs: an epoch of 200 rows has five of them, one of 200,000 many
     hundreds.
@@ -26,27 +24,17 @@ class Schedule(NamedTuple):
     batch_size: int
     max_epochs: int
     n_iter_no_change: int
-    learning_rate: float
     has_cooldown: bool
 
     @classmethod
-    def of(
-        cls,
-        n_rows,
-        batch_size="auto",
-        max_epochs="auto",
-        n_iter_no_change="auto",
-        learning_rate="auto",
-        kind="cooldown",
-    ):
+    def of(cls, n_rows, batch_size="auto", max_epochs="auto", n_iter_no_change="auto", has_cooldown=True):
         """The schedule for so many training rows, of parameters of which each may be "auto".
 
         Parameters
         ----------
         n_rows : int
         batch_size, max_epochs, n_iter_no_change : int or "auto"
-        learning_rate : float or "auto"
-        kind : {"cooldown", "constant"}
+        has_cooldown : bool
 
         Returns
         -------
@@ -58,11 +46,9 @@ class Schedule(NamedTuple):
         if max_epochs == "auto":
             max_epochs = max(MOST_EPOCHS, math.ceil(MOST_STEPS / n_steps))
         if n_iter_no_change == "auto":
-            epochs, least, most = PATIENCE[kind]
-            n_iter_no_change = max(min(epochs, math.ceil(most / n_steps)), 3, math.ceil(least / n_steps))
-        if learning_rate == "auto":
-            learning_rate = LEARNING_RATE[kind]
-        return cls(int(batch_size), int(max_epochs), int(n_iter_no_change), learning_rate, kind == "cooldown")
+            epochs = min(PATIENCE_EPOCHS, math.ceil(MOST_PATIENCE / n_steps))
+            n_iter_no_change = max(epochs, 3, math.ceil(LEAST_PATIENCE / n_steps))
+        return cls(int(batch_size), int(max_epochs), int(n_iter_no_change), has_cooldown)
 
 
 def _power_of_two(value, least, most):
