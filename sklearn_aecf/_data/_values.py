@@ -239,7 +239,7 @@ def missing_rows(array):
     -------
     ndarray of bool, shape (n_rows,)
     """
-    if array.size == 0 and array.ndim > 1:
+    if array.size == 0:
         return np.ones(len(array), dtype=bool)
     if isinstance(array, np.ma.MaskedArray):
         return array.mask[(slice(None), *[0] * (array.ndim - 1))] | missing_rows(array.data)

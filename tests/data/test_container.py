@@ -288,3 +288,10 @@ class TestFromFrame:
     def test_needs_a_frame(self):
         with pytest.raises(TypeError, match="from_frame needs a DataFrame. Got ndarray."):
             MultimodalData.from_frame(np.zeros((2, 2)), {})
+
+
+def test_objects_of_no_rows_have_no_presence():
+    X = MultimodalData({"a": np.zeros((3, 2)), "b": np.array([[1.0], "x", None], dtype=object)})[
+        np.zeros(3, dtype=bool)
+    ]
+    assert X.present.shape == (0, 2)
