@@ -79,10 +79,7 @@ class Calibration(nn.Module):
             heard = heard * trust.to(self.prior.dtype)
         scaled = logits.to(self.prior.dtype) / self.temperature(heard)[..., None]
         probability = self.problem.probabilities(scaled)
-        if trust is not None:
-            nothing = (1 - heard).prod(dim=-1)[..., None]
-            probability = (1 - nothing) * probability + nothing * self.prior
-        return torch.where(present.any(dim=-1)[..., None], probability, self.prior)
+        return probability.lerp(self.prior, (1 - heard).prod(dim=-1, keepdim=True))
 
 
 def mean_logits(problem: Problem, output: dict[str, Tensor]) -> Tensor:

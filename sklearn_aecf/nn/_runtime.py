@@ -2,7 +2,7 @@
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -58,6 +58,18 @@ def autocast(device: str, precision: str) -> torch.autocast:
     return torch.autocast(
         torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False
     )
+
+
+def full_precision(device_type: str) -> AbstractContextManager:
+    """The context that computes in float32 whatever was asked for; making one of torch's where there is no need is slow.
+
+    Parameters
+    ----------
+    device_type : str
+    """
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 class ForkSafeLock:
