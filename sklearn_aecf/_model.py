@@ -27,6 +27,9 @@ FEW_MULTIPLICATIONS = 400
 # process has.
 SMALL_WORK = 2_000_000_000
 
+# Modalities whose subsets have a number in 64 bits.
+MAX_CODED = 62
+
 # Activations computed together: what a core's cache holds.
 CACHED = 1_000_000
 
@@ -87,6 +90,35 @@ def mean_logits(problem: Problem, output: dict[str, Tensor]) -> Tensor:
     return problem.mean_logits(output["logits"].float(), dim=1).transpose(0, 1)
 
 
+def distinct_views(views):
+    """Each row's different views.
+
+    Parameters
+    ----------
+    views : ndarray of bool, shape (n_rows, n_views, n_modalities)
+
+    Returns
+    -------
+    distinct : ndarray of bool, shape (n_rows, n_distinct, n_modalities)
+    count : ndarray of int, shape (n_rows,)
+        So many of them, the first, are those of the row.
+    place : ndarray of int, shape (n_rows, n_views)
+        Where each view is among them.
+    """
+    if views.shape[2] > MAX_CODED:
+        everything = np.broadcast_to(np.arange(views.shape[1]), views.shape[:2])
+        return views, np.full(len(views), views.shape[1]), everything
+    code = views @ (1 << np.arange(views.shape[2], dtype=np.int64))
+    order = code.argsort(axis=1)
+    is_new = np.diff(np.take_along_axis(code, order, axis=1), axis=1, prepend=-1) > 0
+    rank, place = is_new.cumsum(axis=1) - 1, np.empty_like(order)
+    np.put_along_axis(place, order, rank, axis=1)
+    count = rank[:, -1] + 1
+    distinct = np.zeros((len(views), count.max(), views.shape[2]), dtype=bool)
+    distinct[np.arange(len(views))[:, None], place] = views
+    return distinct, count, place
+
+
 @dataclass
 class Model:
     """Turns rows of modalities into probabilities and explanations, by one call of the network a chunk.
@@ -140,8 +172,16 @@ class Model:
         ndarray of float64, shape (n_rows, n_views, n_outputs)
             The prior where a row has nothing of a view.
         """
+        if views is not None:
+            distinct, count, place = distinct_views(views)
+            if count.min() < views.shape[1]:
+                return np.take_along_axis(self._probabilities(data, distinct, count), place[..., None], axis=1)
+        return self._probabilities(data, views)
+
+    def _probabilities(self, data, views=None, n_views=None):
+        """As `probabilities`, of the first `n_views` (n_rows,) views of each row; the prior from the others."""
         present = (data.present[:, None] if views is None else views)[..., self.inputs.active]
-        found = self._collect(data, self._mean_logits_and_trust, views)
+        found = self._collect(data, self._mean_logits_and_trust, views, n_views=n_views)
         trust = torch.from_numpy(found["trust"]) if "trust" in found else None
         with usual_torch(), torch.inference_mode(), one_thread(self._is_small(len(data))):
             return self.calibration(torch.from_numpy(found["logits"]), torch.from_numpy(present), trust).numpy()
@@ -241,31 +281,34 @@ class Model:
 
     @usual_torch()
     @torch.inference_mode()
-    def _collect(self, data, pick, views=None, n_samples=0):
-        """What `pick` takes from the network's output, by name, for all rows."""
+    def _collect(self, data, pick, views=None, n_samples=0, n_views=None):
+        """What `pick` takes from the network's output, by name, for all rows.
+
+        Of the views of a row only the first `n_views` (n_rows,) are of interest; what is found for others is 0.
+        """
         if self.network.training:
             self.network.eval()
         with one_thread(self._is_small(len(data))):
-            return self._collect_chunks(data, pick, views, n_samples)
+            return self._collect_chunks(data, pick, views, n_samples, n_views)
 
-    def _collect_chunks(self, data, pick, views, n_samples):
-        n_together = self._rows_together(1 if views is None else views.shape[1])
-        buffers = self.inputs.empty(self._padded(min(n_together, len(data))))
+    def _collect_chunks(self, data, pick, views, n_samples, n_views):
+        buffers = self.inputs.empty(self._padded(min(self._rows_together(1), len(data))))
         collected: dict[str, np.ndarray] = {}
-        for start in range(0, len(data), n_together):
-            rows = slice(start, min(start + n_together, len(data)))
-            n_rows = rows.stop - rows.start
+        for rows, n_rows, width in self._chunks(len(data), 1 if views is None else views.shape[1], n_views):
             inputs = [buffer[: self._padded(n_rows)] for buffer in buffers]
             self.inputs.fill(data, rows, inputs)
             for x in inputs:
                 x[n_rows:] = 0
             present = self._flags(data.present[rows], len(inputs[0]))
-            chosen = None if views is None else self._flags(views[rows], len(inputs[0]))
+            chosen = None if views is None else self._flags(views[rows, :width], len(inputs[0]))
             with autocast(self.device, self.precision):
                 output = self.network([x.to(self.device) for x in inputs], present, views=chosen, n_samples=n_samples)
                 found = {name: value[:n_rows].float().cpu().numpy() for name, value in pick(output).items()}
             for name, value in found.items():
-                collected.setdefault(name, np.empty((len(data), *value.shape[1:])))[rows] = value
+                if n_views is None:
+                    collected.setdefault(name, np.empty((len(data), *value.shape[1:])))[rows] = value
+                else:
+                    collected.setdefault(name, np.zeros((*views.shape[:2], *value.shape[2:])))[rows, :width] = value
         wrong = np.zeros(len(data), dtype=bool)
         for value in collected.values():
             wrong |= ~np.isfinite(value).reshape(len(data), -1).all(axis=1)
@@ -275,6 +318,22 @@ class Model:
                 f"{wrong.argmax()}); look at what its encoders make of the values there."
             )
         return collected
+
+    def _chunks(self, n_rows, width, n_views=None):
+        """Rows to compute together (a slice or positions), their number, and that of their views; at most `width`."""
+        if n_views is None:
+            together = self._rows_together(width)
+            for start in range(0, n_rows, together):
+                stop = min(start + together, n_rows)
+                yield slice(start, stop), stop - start, width
+            return
+        # Rows of as many views come together: each chunk has the views of its first.
+        order, start = np.argsort(-n_views, kind="stable"), 0
+        while start < n_rows:
+            width = n_views[order[start]]
+            rows = order[start : start + self._rows_together(width)]
+            yield rows, len(rows), width
+            start += len(rows)
 
     def _rows_together(self, n_views):
         n_rows = CACHED // (self.encoder_width + n_views * self.head_width) // BLOCK_ROWS * BLOCK_ROWS

@@ -21,6 +21,7 @@ from sklearn_aecf._data import (
 )
 from sklearn_aecf._labels import as_label_array, has_labels, label_names, labels_of, mixed_types, one_column
 from sklearn_aecf.losses import (
+    class_probabilities,
     mean_multiclass_logits,
     mean_multilabel_logits,
     multiclass_agreement_loss,
@@ -248,7 +249,7 @@ class Multiclass:
 
     def probabilities(self, logits):
         """Softmax over the last axis."""
-        return torch.softmax(logits, dim=-1)
+        return class_probabilities(logits)
 
     def loss(self, logits, target, label_weight=None):
         """See `losses.multiclass_loss`."""

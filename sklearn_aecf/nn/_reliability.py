@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from sklearn_aecf.losses import class_probabilities
 from sklearn_aecf.nn._runtime import full_precision
 
 # Values are looked at up to so many standard deviations from the mean.
@@ -273,12 +274,12 @@ class ClassAgreement(nn.Module):
         views : bool Tensor of shape (b, v, m)
         """
         logits = torch.baddbmm(self.bias, embeddings.transpose(0, 1), self.weight)
-        ratio = logits.softmax(dim=-1) / self.prior
+        ratio = class_probabilities(logits) / self.prior
         genuine = (1 - self.lying) * rho.T[..., None]
         either = torch.addcmul(1 - genuine, genuine, ratio)
         evidence, share = either.log(), ratio / either
         observed = views.to(either.dtype)
-        posterior = torch.baddbmm(self.prior.log(), observed, evidence.transpose(0, 1)).softmax(dim=-1)
+        posterior = class_probabilities(torch.baddbmm(self.prior.log(), observed, evidence.transpose(0, 1)))
         factor = torch.bmm(posterior, share.permute(1, 2, 0))
         # Of a modality alone the others say nothing.
         return factor.masked_fill(observed.sum(dim=-1, keepdim=True) < 2, 1)
