@@ -1,5 +1,6 @@
 """The fitted thing: a network, what prepares its inputs, and what calibrates its answers. It knows no y."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._problem import Problem
 from sklearn_aecf.calibration import SubsetTemperature
 from sklearn_aecf.losses import uncertainty
+from sklearn_aecf.nn._folded import FoldedNetwork, folded
 from sklearn_aecf.nn._runtime import autocast, one_thread, seeded, usual_torch
 
 # Rows that go through the network together, at most.
@@ -181,18 +183,23 @@ class Model:
     def _probabilities(self, data, views=None, n_views=None):
         """As `probabilities`, of the first `n_views` (n_rows,) views of each row; the prior from the others."""
         present = (data.present[:, None] if views is None else views)[..., self.inputs.active]
-        found = self._collect(data, self._mean_logits_and_trust, views, n_views=n_views)
-        trust = torch.from_numpy(found["trust"]) if "trust" in found else None
-        with usual_torch(), torch.inference_mode(), one_thread(self._is_small(len(data))):
+        with self._at_rest(len(data)):
+            found = self._collect_chunks(data, self._mean_logits_and_trust, views, n_views=n_views, may_fold=True)
+            trust = torch.from_numpy(found["trust"]) if "trust" in found else None
             return self.calibration(torch.from_numpy(found["logits"]), torch.from_numpy(present), trust).numpy()
+
+    @contextmanager
+    def _at_rest(self, n_rows):
+        """Torch as it is to be while rows are predicted, whatever the caller has set."""
+        with usual_torch(), torch.inference_mode(), one_thread(n_rows * self.work_per_row < SMALL_WORK):
+            if self.network.training:
+                self.network.eval()
+            yield
 
     @property
     def calibration(self) -> Calibration:
         """What makes probabilities of logits."""
         return Calibration(self.problem, self.prior, self.temperature, len(self.inputs.active))
-
-    def _is_small(self, n_rows):
-        return n_rows * self.work_per_row < SMALL_WORK
 
     def _mean_logits_and_trust(self, output):
         found = {"logits": mean_logits(self.problem, output)}
@@ -279,30 +286,29 @@ class Model:
         found[~self.observed(data)] = np.nan
         return found
 
-    @usual_torch()
-    @torch.inference_mode()
-    def _collect(self, data, pick, views=None, n_samples=0, n_views=None):
-        """What `pick` takes from the network's output, by name, for all rows.
+    def _collect(self, data, pick, views=None, n_samples=0):
+        """What `pick` takes from the network's output, by name, for all rows."""
+        with self._at_rest(len(data)):
+            return self._collect_chunks(data, pick, views, n_samples)
 
-        Of the views of a row only the first `n_views` (n_rows,) are of interest; what is found for others is 0.
+    def _collect_chunks(self, data, pick, views, n_samples=0, n_views=None, may_fold=False):
+        """As `_collect`, in torch's state of prediction.
+
+        Of the views of a row only the first `n_views` (n_rows,) are of interest; what is found for others is 0. With
+        `may_fold` the output may have no more than ``logits`` and ``trust``.
         """
-        if self.network.training:
-            self.network.eval()
-        with one_thread(self._is_small(len(data))):
-            return self._collect_chunks(data, pick, views, n_samples, n_views)
-
-    def _collect_chunks(self, data, pick, views, n_samples, n_views):
-        buffers = self.inputs.empty(self._padded(min(self._rows_together(1), len(data))))
+        asked = folded(self.network) if may_fold and self.precision == "float32" else None
+        asked = AskedNetwork(self, n_samples) if asked is None else AskedFolded(self, asked)
+        buffers = asked.empty(self._padded(min(self._rows_together(1), len(data))))
         collected: dict[str, np.ndarray] = {}
         for rows, n_rows, width in self._chunks(len(data), 1 if views is None else views.shape[1], n_views):
             inputs = [buffer[: self._padded(n_rows)] for buffer in buffers]
             self.inputs.fill(data, rows, inputs)
             for x in inputs:
                 x[n_rows:] = 0
-            present = self._flags(data.present[rows], len(inputs[0]))
-            chosen = None if views is None else self._flags(views[rows, :width], len(inputs[0]))
+            present = data.present[rows]
             with autocast(self.device, self.precision):
-                output = self.network([x.to(self.device) for x in inputs], present, views=chosen, n_samples=n_samples)
+                output = asked(inputs, present, None if views is None else views[rows, :width])
                 found = {name: value[:n_rows].float().cpu().numpy() for name, value in pick(output).items()}
             for name, value in found.items():
                 if n_views is None:
@@ -345,11 +351,72 @@ class Model:
         block = BLOCK_ROWS if small else SMALL_BLOCK_ROWS
         return -(-n_rows // block) * block
 
-    def _flags(self, flags, n_rows):
-        """Flags of the active modalities, with rows of False to fill the last block."""
-        padded = torch.zeros(n_rows, *flags.shape[1:-1], len(self.inputs.active), dtype=torch.bool)
-        padded[: len(flags)] = torch.from_numpy(flags[..., self.inputs.active])
-        return padded.to(self.device)
+
+class AskedNetwork:
+    """A model's network, asked for all that it says.
+
+    Parameters
+    ----------
+    model : Model
+    n_samples : int
+        See `AECFNetwork.forward`.
+    """
+
+    def __init__(self, model: Model, n_samples: int):
+        self.network, self.n_samples, self.device = model.network, n_samples, model.device
+        self.inputs = model.inputs
+
+    def empty(self, n_rows: int) -> list[Tensor]:
+        """Room for the inputs of so many rows."""
+        return self.inputs.empty(n_rows)
+
+    def __call__(self, inputs: list[Tensor], present: np.ndarray, views: np.ndarray | None) -> dict[str, Tensor]:
+        """The output for rows with the flags (n_rows, n_modalities) and (n_rows, n_views, n_modalities)."""
+        present, views = (
+            None if flags is None else padded_flags(flags[..., self.inputs.active], len(inputs[0])).to(self.device)
+            for flags in (present, views)
+        )
+        return self.network([x.to(self.device) for x in inputs], present, views=views, n_samples=self.n_samples)
+
+
+class AskedFolded:
+    """The folded form of a model's network, asked for logits and trust.
+
+    Parameters
+    ----------
+    model : Model
+    network : FoldedNetwork
+    """
+
+    def __init__(self, model: Model, network: FoldedNetwork):
+        self.network, self.device = network, model.device
+        self.active = model.inputs.active[network.order]
+        self.place = np.argsort(network.order)
+        self.groups: list[Tensor] = []
+
+    def empty(self, n_rows: int) -> list[Tensor]:
+        """Room for the inputs of so many rows."""
+        parts, self.groups = self.network.empty(n_rows)
+        return parts
+
+    def __call__(self, inputs: list[Tensor], present: np.ndarray, views: np.ndarray | None) -> dict[str, Tensor]:
+        """The output for rows with the flags (n_rows, n_modalities) and (n_rows, n_views, n_modalities)."""
+        n_rows = len(inputs[0])
+        heard = padded_flags(present[..., self.active], n_rows, torch.float32).to(self.device)
+        if views is None:
+            chosen = heard[:, None]
+        else:
+            chosen = padded_flags(views[..., self.active], n_rows, torch.float32).to(self.device)
+        logits, trust = self.network([x[:, :n_rows].to(self.device) for x in self.groups], heard, chosen)
+        output = {"logits": logits.permute(2, 0, 1, 3)}
+        return output if trust is None else {**output, "trust": trust[..., self.place]}
+
+
+def padded_flags(flags: np.ndarray, n_rows: int, dtype: torch.dtype = torch.bool) -> Tensor:
+    """Flags of shape (n, ...), with rows of False to fill the last block, shape (n_rows, ...)."""
+    padded = torch.zeros(n_rows, *flags.shape[1:], dtype=dtype)
+    padded[: len(flags)] = torch.from_numpy(flags)
+    return padded
 
 
 def _reliability_in(output):

@@ -134,15 +134,15 @@ class MemberHeads(nn.Module):
         logits. ``m`` and ``v`` are products, too: of ``f`` and its squares.
         """
         r, s, g, h = self.scale, self.bias, self.norm.weight, self.norm.bias
-        mean = (r @ fused.T + s.sum(dim=1, keepdim=True)) / r.shape[1]
-        square = r.square() @ fused.square().T + (2 * r * s) @ fused.T + s.square().sum(dim=1, keepdim=True)
-        square /= r.shape[1]
+        of_sum, of_square = (torch.cat([r, 2 * r * s]) / r.shape[1] @ fused.T).chunk(2)
+        mean = of_sum + s.mean(dim=1, keepdim=True)
+        square = torch.addmm(of_square, r.square() / r.shape[1], fused.square().T) + s.square().mean(dim=1, keepdim=True)
         variance = square - mean.square()
         # A difference of large numbers has few digits.
         if not (variance > 0.1 * square).all():
             return None
         deviation = (variance + self.norm.eps).sqrt_()
-        factors = torch.stack([torch.ones_like(mean), mean, deviation], dim=-1)
+        factors = torch.stack([torch.ones_like(mean), mean, deviation]).permute(1, 2, 0)
         constants = torch.stack([g * s, (-g).expand_as(s), h.expand_as(s)], dim=1)
         products, scale = [], (g * r)[:, None]
         for f, factor in zip(fused.split(n_rows), factors.split(n_rows, dim=1), strict=True):
