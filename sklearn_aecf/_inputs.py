@@ -1,6 +1,7 @@
 """Numbers into network inputs: NaN-aware statistics, and chunks of rows standardised, filled and as tensors."""
 
 import functools
+import math
 import operator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -409,12 +410,12 @@ class NetworkInputs:
     @property
     def n_features(self) -> list[int]:
         """Inputs of the network, per active modality."""
-        return [int(np.prod(part.shape)) for part in self.parts]
+        return [math.prod(part.shape) for part in self.parts]
 
     @property
     def row_bytes(self) -> int:
         """Bytes of a row's inputs."""
-        return sum(int(np.prod(part.shape)) * part.dtype.itemsize for part in self.parts)
+        return sum(math.prod(part.shape) * part.dtype.itemsize for part in self.parts)
 
     def empty(self, n_rows: int, **options) -> list[Tensor]:
         """Tensors for the inputs of so many rows."""
@@ -555,7 +556,7 @@ class _RowsOf:
 
     def __init__(self, array, rows):
         self.array, self.rows = array, rows
-        self.shape, self.dtype = (len(rows), int(np.prod(array.shape[1:]))), array.dtype
+        self.shape, self.dtype = (len(rows), math.prod(array.shape[1:])), array.dtype
 
     def __len__(self):
         return len(self.rows)

@@ -59,14 +59,12 @@ class Calibration(nn.Module):
     def __init__(self, problem: Problem, prior: np.ndarray, temperature: SubsetTemperature | None, n_modalities: int):
         super().__init__()
         self.problem = problem
-        log_scale = 0.0 if temperature is None else temperature.log_scale_
-        absence = np.zeros(n_modalities) if temperature is None else temperature.absence_
-        for name, values in {"prior": prior, "log_scale": log_scale, "absence": absence}.items():
-            self.register_buffer(name, torch.from_numpy(np.array(values, dtype=np.float64)))
+        for name, values in calibration_constants(prior, temperature, n_modalities).items():
+            self.register_buffer(name, values.clone())
 
     def temperature(self, heard: Tensor) -> Tensor:
         """Temperatures (...) of subsets (..., m), in [0, 1] for each modality."""
-        return (self.log_scale + (1 - heard.to(self.absence.dtype)) @ self.absence).exp()
+        return temperature_of(1 - heard.to(self.absence.dtype), self.log_scale, self.absence)
 
     def forward(self, logits: Tensor, present: Tensor, trust: Tensor | None = None) -> Tensor:
         """Probabilities (..., c).
@@ -79,12 +77,31 @@ class Calibration(nn.Module):
         trust : Tensor of shape (..., m), optional
             In [0, 1].
         """
-        heard = present.to(self.prior.dtype)
-        if trust is not None:
-            heard = heard * trust.to(self.prior.dtype)
-        scaled = logits.to(self.prior.dtype) / self.temperature(heard)[..., None]
-        probability = self.problem.probabilities(scaled)
-        return probability.lerp(self.prior, (1 - heard).prod(dim=-1, keepdim=True))
+        heard = present if trust is None else trust.to(self.prior.dtype) * present
+        constants = self.prior, self.log_scale, self.absence
+        return calibrated(self.problem, logits, heard, *constants)
+
+
+def calibration_constants(prior, temperature, n_modalities) -> dict[str, Tensor]:
+    """What `Calibration` keeps, in float64."""
+    log_scale = 0.0 if temperature is None else temperature.log_scale_
+    absence = np.zeros(n_modalities) if temperature is None else temperature.absence_
+    constants = {"prior": prior, "log_scale": log_scale, "absence": absence}
+    return {name: torch.from_numpy(np.asarray(values, dtype=np.float64)) for name, values in constants.items()}
+
+
+def temperature_of(unheard: Tensor, log_scale: Tensor, absence: Tensor) -> Tensor:
+    """See `Calibration`; `unheard` is ``1 - h_m``, of shape (..., m)."""
+    return (unheard @ absence + log_scale).exp()
+
+
+def calibrated(
+    problem: Problem, logits: Tensor, heard: Tensor, prior: Tensor, log_scale: Tensor, absence: Tensor
+) -> Tensor:
+    """See `Calibration`; `heard` is ``h_m``, of shape (..., m)."""
+    unheard = 1 - heard.to(prior.dtype)
+    scaled = logits.to(prior.dtype) / temperature_of(unheard, log_scale, absence)[..., None]
+    return problem.probabilities(scaled).lerp(prior, unheard.prod(dim=-1, keepdim=True))
 
 
 def mean_logits(problem: Problem, output: dict[str, Tensor]) -> Tensor:
@@ -185,8 +202,9 @@ class Model:
         present = (data.present[:, None] if views is None else views)[..., self.inputs.active]
         with self._at_rest(len(data)):
             found = self._collect_chunks(data, self._mean_logits_and_trust, views, n_views=n_views, may_fold=True)
-            trust = torch.from_numpy(found["trust"]) if "trust" in found else None
-            return self.calibration(torch.from_numpy(found["logits"]), torch.from_numpy(present), trust).numpy()
+            heard = torch.from_numpy(present * found["trust"] if "trust" in found else present)
+            constants = calibration_constants(self.prior, self.temperature, len(self.inputs.active))
+            return calibrated(self.problem, torch.from_numpy(found["logits"]), heard, **constants).numpy()
 
     @contextmanager
     def _at_rest(self, n_rows):

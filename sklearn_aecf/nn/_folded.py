@@ -56,26 +56,29 @@ def folded(network: nn.Module) -> "FoldedNetwork | None":
         None of a network with parts, or hooks, of the user's.
     """
     tensors: list[Tensor] = []
-    if not _gather(network, tensors) or network.encoders.embeddings is None:
+    if not _gather(network, tensors) or network.encoders.own:
         return None
-    state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
     kept = _FOLDED.get(network)
+    try:
+        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+    except RuntimeError:  # of inference mode, which counts no versions
+        return None
     # Tensors that are kept cannot leave their place in memory to others.
     if kept is None or kept[0] != state:
+        if any(tensor.dtype == torch.float64 for tensor in tensors):
+            return None
         _FOLDED[network] = kept = state, tensors, FoldedNetwork(network)
     return kept[2]
 
 
 def _gather(module: nn.Module, tensors: list[Tensor]) -> bool:
     """Add the tensors of a module; whether all of it is as this package has made it."""
-    if type(module) not in PARTS or module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+    kept = module.__dict__
+    if type(module) not in PARTS or kept["_forward_hooks"] or kept["_forward_pre_hooks"] or "forward" in kept:
         return False
-    for part in (module._parameters, module._buffers):
-        for tensor in part.values():
-            if tensor.is_inference() or tensor.dtype == torch.float64:
-                return False
-            tensors.append(tensor)
-    return all(_gather(part, tensors) for part in module._modules.values() if part is not None)
+    tensors += kept["_parameters"].values()
+    tensors += kept["_buffers"].values()
+    return all(_gather(part, tensors) for part in kept["_modules"].values() if part is not None)
 
 
 class FoldedNetwork:
@@ -229,7 +232,7 @@ class FoldedReliability:
         whitened, mean = scores[..., :-1], scores[..., -1:]
         square = whitened.square()
         energies = torch.bmm(square, self.bands)
-        likeness = torch.baddbmm(self.level, whitened, self.points).unflatten(-1, (2, -1)).amax(dim=-1)
+        likeness = torch.baddbmm(self.level, whitened, self.points).view(*square.shape[:2], 2, -1).amax(dim=-1)
         fourth, peak = square.square().mean(dim=-1, keepdim=True), square.amax(dim=-1, keepdim=True)
         positive = torch.cat([sizes, energies[..., :5], energies[..., 5:] - likeness, fourth, peak], dim=-1)
         logarithms = torch.addcmul(self.floor, positive.clamp_(min=0), self.factor).log_()

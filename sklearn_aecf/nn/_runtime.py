@@ -46,7 +46,7 @@ def choose_device(device: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def autocast(device: str, precision: str) -> torch.autocast:
+def autocast(device: str, precision: str) -> AbstractContextManager:
     """The context that computes matrix products in bfloat16 where that was asked for.
 
     Parameters
@@ -54,10 +54,10 @@ def autocast(device: str, precision: str) -> torch.autocast:
     device : str
     precision : {"float32", "bfloat16"}
     """
+    if precision == "float32":
+        return full_precision(torch.device(device).type)
     # Older torch would hand weights that were cast for a pass without gradient to the passes that learn.
-    return torch.autocast(
-        torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False
-    )
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, cache_enabled=False)
 
 
 def full_precision(device_type: str) -> AbstractContextManager:
