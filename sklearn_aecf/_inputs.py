@@ -423,22 +423,29 @@ class NetworkInputs:
 
     def fill(self, data: Modalities, rows, out: list[Tensor]):
         """Write the inputs of some rows (positions or a slice) into the first places of tensors."""
+        if all(x.device.type == "cpu" for x in out):
+            self.write(data, rows, [x.numpy() for x in out])
+            return
+        staged = [torch.empty(x.shape, dtype=x.dtype) for x in out]
+        self.write(data, rows, [x.numpy() for x in staged])
+        for x, values in zip(out, staged, strict=True):
+            x.copy_(values)
+
+    def write(self, data: Modalities, rows, out: list[np.ndarray]):
+        """The same into arrays of the inputs' dtypes; 0 in rows without the modality."""
         for m, part, x in zip(self.active, self.parts, out, strict=True):
             present = data.present[rows, m]
             target = x[: len(present)]
-            staged = target if x.device.type == "cpu" else torch.empty(target.shape, dtype=target.dtype)
             values = np.asarray(data.arrays[m][rows])
             if present.all():
-                part.fill(values, staged.numpy())
-            else:
-                # Rows without the modality are not worth preparing.
-                staged.zero_()
-                having = torch.empty(int(present.sum()), *part.shape, dtype=part.dtype)
-                if len(having):
-                    part.fill(values[present], having.numpy())
-                    staged.numpy()[present] = having.numpy()
-            if staged is not target:
-                target.copy_(staged)
+                part.fill(values, target)
+                continue
+            # Rows without the modality are not worth preparing.
+            target[...] = 0
+            having = np.empty((int(present.sum()), *target.shape[1:]), dtype=target.dtype)
+            if len(having):
+                part.fill(values[present], having)
+                target[present] = having
 
     def tensors(self, data: Modalities, rows, device="cpu", pin=False) -> list[Tensor]:
         """Network inputs of many rows, prepared a chunk at a time straight into their final place."""

@@ -13,7 +13,7 @@ from sklearn_aecf._problem import Problem
 from sklearn_aecf.calibration import SubsetTemperature
 from sklearn_aecf.losses import uncertainty
 from sklearn_aecf.nn._folded import FoldedNetwork, folded
-from sklearn_aecf.nn._runtime import autocast, one_thread, seeded, usual_torch
+from sklearn_aecf.nn._runtime import autocast, one_thread, seeded, usual_dtype, usual_torch
 
 # Rows that go through the network together, at most.
 MAX_ROWS = 1024
@@ -209,7 +209,7 @@ class Model:
     @contextmanager
     def _at_rest(self, n_rows):
         """Torch as it is to be while rows are predicted, whatever the caller has set."""
-        with usual_torch(), torch.inference_mode(), one_thread(n_rows * self.work_per_row < SMALL_WORK):
+        with usual_dtype(), torch.inference_mode(), one_thread(n_rows * self.work_per_row < SMALL_WORK):
             if self.network.training:
                 self.network.eval()
             yield
@@ -317,26 +317,26 @@ class Model:
         """
         asked = folded(self.network) if may_fold and self.precision == "float32" else None
         asked = AskedNetwork(self, n_samples) if asked is None else AskedFolded(self, asked)
-        buffers = asked.empty(self._padded(min(self._rows_together(1), len(data))))
+        buffers = asked.room(self._padded(min(self._rows_together(1), len(data))))
         collected: dict[str, np.ndarray] = {}
         for rows, n_rows, width in self._chunks(len(data), 1 if views is None else views.shape[1], n_views):
             inputs = [buffer[: self._padded(n_rows)] for buffer in buffers]
-            self.inputs.fill(data, rows, inputs)
+            self.inputs.write(data, rows, inputs)
             for x in inputs:
                 x[n_rows:] = 0
-            present = data.present[rows]
+            chosen = None if views is None else views[rows, :width]
             with autocast(self.device, self.precision):
-                output = asked(inputs, present, None if views is None else views[rows, :width])
+                output = asked(len(inputs[0]), data.present[rows], chosen)
                 found = {name: value[:n_rows].float().cpu().numpy() for name, value in pick(output).items()}
             for name, value in found.items():
                 if n_views is None:
                     collected.setdefault(name, np.empty((len(data), *value.shape[1:])))[rows] = value
                 else:
                     collected.setdefault(name, np.zeros((*views.shape[:2], *value.shape[2:])))[rows, :width] = value
-        wrong = np.zeros(len(data), dtype=bool)
-        for value in collected.values():
-            wrong |= ~np.isfinite(value).reshape(len(data), -1).all(axis=1)
-        if wrong.any():
+        if not all(np.isfinite(value).all() for value in collected.values()):
+            wrong = np.zeros(len(data), dtype=bool)
+            for value in collected.values():
+                wrong |= ~np.isfinite(value).reshape(len(data), -1).all(axis=1)
             raise ValueError(
                 f"The network returns NaN or infinity for {wrong.sum()} of {len(data)} rows (first in row "
                 f"{wrong.argmax()}); look at what its encoders make of the values there."
@@ -383,18 +383,21 @@ class AskedNetwork:
     def __init__(self, model: Model, n_samples: int):
         self.network, self.n_samples, self.device = model.network, n_samples, model.device
         self.inputs = model.inputs
+        self.tensors: list[Tensor] = []
 
-    def empty(self, n_rows: int) -> list[Tensor]:
-        """Room for the inputs of so many rows."""
-        return self.inputs.empty(n_rows)
+    def room(self, n_rows: int) -> list[np.ndarray]:
+        """Where to write the inputs of up to so many rows."""
+        self.tensors = self.inputs.empty(n_rows)
+        return [x.numpy() for x in self.tensors]
 
-    def __call__(self, inputs: list[Tensor], present: np.ndarray, views: np.ndarray | None) -> dict[str, Tensor]:
-        """The output for rows with the flags (n_rows, n_modalities) and (n_rows, n_views, n_modalities)."""
-        present, views = (
-            None if flags is None else padded_flags(flags[..., self.inputs.active], len(inputs[0])).to(self.device)
+    def __call__(self, n_rows: int, present: np.ndarray, views: np.ndarray | None) -> dict[str, Tensor]:
+        """The output for the first `n_rows`, of which fewer may have flags (n, n_modalities) and (n, n_views, ...)."""
+        heard, chosen = (
+            None if flags is None else padded_flags(flags[..., self.inputs.active], n_rows).to(self.device)
             for flags in (present, views)
         )
-        return self.network([x.to(self.device) for x in inputs], present, views=views, n_samples=self.n_samples)
+        inputs = [x[:n_rows].to(self.device) for x in self.tensors]
+        return self.network(inputs, heard, views=chosen, n_samples=self.n_samples)
 
 
 class AskedFolded:
@@ -412,14 +415,14 @@ class AskedFolded:
         self.place = np.argsort(network.order)
         self.groups: list[Tensor] = []
 
-    def empty(self, n_rows: int) -> list[Tensor]:
-        """Room for the inputs of so many rows."""
-        parts, self.groups = self.network.empty(n_rows)
+    def room(self, n_rows: int) -> list[np.ndarray]:
+        """Where to write the inputs of up to so many rows."""
+        parts, groups = self.network.room(n_rows)
+        self.groups = [torch.from_numpy(x) for x in groups]
         return parts
 
-    def __call__(self, inputs: list[Tensor], present: np.ndarray, views: np.ndarray | None) -> dict[str, Tensor]:
-        """The output for rows with the flags (n_rows, n_modalities) and (n_rows, n_views, n_modalities)."""
-        n_rows = len(inputs[0])
+    def __call__(self, n_rows: int, present: np.ndarray, views: np.ndarray | None) -> dict[str, Tensor]:
+        """The output for the first `n_rows`, of which fewer may have flags (n, n_modalities) and (n, n_views, ...)."""
         heard = padded_flags(present[..., self.active], n_rows, torch.float32).to(self.device)
         if views is None:
             chosen = heard[:, None]

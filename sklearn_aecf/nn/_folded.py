@@ -2,6 +2,7 @@
 
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
@@ -39,6 +40,9 @@ PARTS = {
     nn.ModuleList,
     nn.ModuleDict,
 }
+
+# Zeros a row that cost less than further steps for another group of modalities.
+MAX_PADDING = 128
 
 _FOLDED: WeakKeyDictionary = WeakKeyDictionary()
 
@@ -78,7 +82,10 @@ def _gather(module: nn.Module, tensors: list[Tensor]) -> bool:
         return False
     tensors += kept["_parameters"].values()
     tensors += kept["_buffers"].values()
-    return all(_gather(part, tensors) for part in kept["_modules"].values() if part is not None)
+    for part in kept["_modules"].values():
+        if part is not None and not _gather(part, tensors):
+            return False
+    return True
 
 
 class FoldedNetwork:
@@ -124,14 +131,13 @@ class FoldedNetwork:
             evidence[1].append(reliability.agreement.weight)
         self.evidence = tuple(torch.cat(tables, dim=-1)[self.order] for tables in evidence)
 
-    def empty(self, n_rows: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Room for the inputs of so many rows: a part for each modality, and the groups that they are parts of."""
-        groups = [torch.zeros(len(group), n_rows, max(self.widths[m] for m in group)) for group in self.groups]
-        parts = {
-            m: x[i, :, : self.widths[m]]
-            for group, x in zip(self.groups, groups, strict=True)
-            for i, m in enumerate(group)
-        }
+    def room(self, n_rows: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Where to write inputs of so many rows: a part for each modality, and the groups that they are parts of."""
+        groups, parts = [], {}
+        for group in self.groups:
+            x = np.zeros((len(group), n_rows, max(self.widths[m] for m in group)), dtype=np.float32)
+            groups.append(x)
+            parts |= {m: x[i, :, : self.widths[m]] for i, m in enumerate(group)}
         return [parts[m] for m in range(len(parts))], groups
 
     def __call__(self, groups: list[Tensor], present: Tensor, views: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -140,7 +146,7 @@ class FoldedNetwork:
         Parameters
         ----------
         groups : list of Tensor of shape (g, b, f)
-            As from `empty`; 0 in rows without the modality.
+            As from `room`; 0 in rows without the modality.
         present : float Tensor of shape (b, m)
             1 where observed; in the order of `order`.
         views : float Tensor of shape (b, v, m)
@@ -299,11 +305,11 @@ class GroupStatistics:
 
 
 def alike(widths: list[int]) -> list[list[int]]:
-    """Positions of modalities in groups, each so alike in width that padding it doubles its values at most."""
+    """Positions of modalities in groups, each so alike in width that little is lost by padding it to the widest."""
     groups: list[list[int]] = []
     for m in sorted(range(len(widths)), key=widths.__getitem__):
         wider = [*groups[-1], m] if groups else [m]
-        if groups and len(wider) * widths[m] <= 2 * sum(widths[i] for i in wider):
+        if groups and len(wider) * widths[m] - sum(widths[i] for i in wider) <= MAX_PADDING:
             groups[-1] = wider
         else:
             groups.append([m])

@@ -109,17 +109,23 @@ def seeded(seed: int, device: str):
 
 
 @contextmanager
-def usual_torch(dtype: torch.dtype = torch.float32):
-    """A default dtype, and gradients: whatever the caller has set for the process."""
+def usual_dtype(dtype: torch.dtype = torch.float32):
+    """A default dtype, whatever the caller has set for the process."""
     before = torch.get_default_dtype()
     if before != dtype:
         torch.set_default_dtype(dtype)
     try:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
+        yield
     finally:
         if before != dtype:
             torch.set_default_dtype(before)
+
+
+@contextmanager
+def usual_torch(dtype: torch.dtype = torch.float32):
+    """A default dtype, and gradients: whatever the caller has set for the process."""
+    with usual_dtype(dtype), torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 @contextmanager
