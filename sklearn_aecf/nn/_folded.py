@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 from torch.nn.utils.rnn import pad_sequence
 
-from sklearn_aecf.losses import class_probabilities
 from sklearn_aecf.nn._dropout import Dropout
 from sklearn_aecf.nn._encoders import ModalityEmbeddings, ModalityEncoders
 from sklearn_aecf.nn._fusion import MIN_TRUST, AECFFusion, ModalityGate
@@ -20,6 +19,7 @@ from sklearn_aecf.nn._reliability import (
     ModalityReliability,
     ReliabilityDetector,
     ValueStatistics,
+    softmax_of_few,
 )
 
 # What is folded; a network with any other part, a subclass of one included, is asked itself.
@@ -59,8 +59,8 @@ def folded(network: nn.Module) -> "FoldedNetwork | None":
     FoldedNetwork or None
         None of a network with parts, or hooks, of the user's.
     """
-    tensors: list[Tensor] = []
-    if not _gather(network, tensors) or network.encoders.own:
+    tensors = _tensors_of(network)
+    if tensors is None or not isinstance(network, AECFNetwork) or network.encoders.own:
         return None
     kept = _FOLDED.get(network)
     try:
@@ -75,17 +75,22 @@ def folded(network: nn.Module) -> "FoldedNetwork | None":
     return kept[2]
 
 
-def _gather(module: nn.Module, tensors: list[Tensor]) -> bool:
-    """Add the tensors of a module; whether all of it is as this package has made it."""
-    kept = module.__dict__
-    if type(module) not in PARTS or kept["_forward_hooks"] or kept["_forward_pre_hooks"] or "forward" in kept:
-        return False
-    tensors += kept["_parameters"].values()
-    tensors += kept["_buffers"].values()
-    for part in kept["_modules"].values():
-        if part is not None and not _gather(part, tensors):
-            return False
-    return True
+def _tensors_of(network: nn.Module) -> list[Tensor] | None:
+    """All tensors of a network; None unless all of it is as this package has made it."""
+    tensors: list[Tensor] = []
+    waiting: list[nn.Module | None] = [network]
+    # `modules()` and `parameters()` take five times as long.
+    while waiting:
+        module = waiting.pop()
+        if module is None:
+            continue
+        kept = module.__dict__
+        if type(module) not in PARTS or kept["_forward_hooks"] or kept["_forward_pre_hooks"] or "forward" in kept:
+            return None
+        tensors += kept["_parameters"].values()
+        tensors += kept["_buffers"].values()
+        waiting += kept["_modules"].values()
+    return tensors
 
 
 class FoldedNetwork:
@@ -109,14 +114,16 @@ class FoldedNetwork:
     @torch.no_grad()
     def __init__(self, network: AECFNetwork):
         embeddings, gate, reliability = network.encoders.embeddings, network.fusion.gate, network.reliability
+        assert embeddings is not None  # there are no other encoders
         self.heads = network.heads
-        self.widths = [layer.in_features for layer in embeddings.first]
+        self.widths: list[int] = [len(layer.weight.T) for layer in embeddings.first]
         self.groups = alike(self.widths)
         self.order = [m for group in self.groups for m in group]
+        first = [(layer.bias, layer.weight.T) for layer in embeddings.first]
         self.first = [
             (
-                torch.stack([embeddings.first[m].bias for m in group])[:, None],
-                pad_sequence([embeddings.first[m].weight.T for m in group], batch_first=True),
+                torch.stack([first[m][0] for m in group])[:, None],
+                pad_sequence([first[m][1] for m in group], batch_first=True),
             )
             for group in self.groups
         ]
@@ -125,15 +132,16 @@ class FoldedNetwork:
         self.gate_bias = gate.bias.clone()
         self.to_scores = gate.to_scores.weight[self.order], gate.to_scores.bias[self.order]
         self.reliability = None if reliability is None else FoldedReliability(reliability, self.groups, self.widths)
-        evidence = [gate.from_presence[:, None]], [gate.from_embeddings]
+        bias: list[Tensor] = [gate.from_presence[:, None]]
+        weight: list[Tensor] = [gate.from_embeddings]
         if reliability is not None and reliability.agreement is not None:
-            evidence[0].append(reliability.agreement.bias)
-            evidence[1].append(reliability.agreement.weight)
-        self.evidence = tuple(torch.cat(tables, dim=-1)[self.order] for tables in evidence)
+            bias.append(reliability.agreement.bias)
+            weight.append(reliability.agreement.weight)
+        self.evidence = torch.cat(bias, dim=-1)[self.order], torch.cat(weight, dim=-1)[self.order]
 
     def room(self, n_rows: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Where to write inputs of so many rows: a part for each modality, and the groups that they are parts of."""
-        groups, parts = [], {}
+        groups, parts = [], dict[int, np.ndarray]()
         for group in self.groups:
             x = np.zeros((len(group), n_rows, max(self.widths[m] for m in group)), dtype=np.float32)
             groups.append(x)
@@ -177,7 +185,7 @@ class FoldedNetwork:
         scores = linear(torch.baddbmm(self.gate_bias, heard, evidence).relu_(), *self.to_scores)
         if trust is not None:
             scores += heard.clamp(min=MIN_TRUST).log_()
-        return class_probabilities(scores.masked_fill_(views == 0, torch.finfo(scores.dtype).min))
+        return softmax_of_few(scores.masked_fill_(views == 0, torch.finfo(scores.dtype).min))
 
 
 class FoldedReliability:
@@ -255,10 +263,10 @@ class FoldedReliability:
     def _agree(self, logits: Tensor, trust: Tensor, views: Tensor) -> Tensor:
         """See `ClassAgreement`."""
         prior, log_prior, honest = self.agreement
-        ratio = class_probabilities(logits) / prior
+        ratio = softmax_of_few(logits) / prior
         genuine = honest * trust.T[..., None]
         either = torch.addcmul(1 - genuine, genuine, ratio)
-        posterior = class_probabilities(torch.baddbmm(log_prior, views, either.log().transpose(0, 1)))
+        posterior = softmax_of_few(torch.baddbmm(log_prior, views, either.log().transpose(0, 1)))
         factor = torch.bmm(posterior, (ratio / either).permute(1, 2, 0))
         return factor.masked_fill_(views.sum(dim=-1, keepdim=True) < 2, 1)
 
@@ -280,9 +288,9 @@ class GroupStatistics:
         self.from_scores = back.transpose(1, 2).contiguous()
         self.width, self.scale = columns.shape[1], None
         if not all(statistics.is_standardized[m] for m in group):
-            means, scales = zip(*(statistics.scale_of(m) for m in group), strict=True)
-            scale = pad_sequence(scales, batch_first=True, padding_value=1)
-            self.scale = pad_sequence(means, batch_first=True)[:, None], scale[:, None]
+            mean = pad_sequence([statistics.scale_of(m)[0] for m in group], batch_first=True)
+            scale = pad_sequence([statistics.scale_of(m)[1] for m in group], batch_first=True, padding_value=1)
+            self.scale = mean[:, None], scale[:, None]
         looked_at = [len(getattr(statistics, f"columns_{m}")) for m in group]
         self.counted = None
         if looked_at != widths:

@@ -136,7 +136,9 @@ class MemberHeads(nn.Module):
         r, s, g, h = self.scale, self.bias, self.norm.weight, self.norm.bias
         of_sum, of_square = (torch.cat([r, 2 * r * s]) / r.shape[1] @ fused.T).chunk(2)
         mean = of_sum + s.mean(dim=1, keepdim=True)
-        square = torch.addmm(of_square, r.square() / r.shape[1], fused.square().T) + s.square().mean(dim=1, keepdim=True)
+        square = torch.addmm(of_square, r.square() / r.shape[1], fused.square().T) + s.square().mean(
+            dim=1, keepdim=True
+        )
         variance = square - mean.square()
         # A difference of large numbers has few digits.
         if not (variance > 0.1 * square).all():

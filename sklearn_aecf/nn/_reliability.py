@@ -6,7 +6,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from sklearn_aecf.losses import class_probabilities
 from sklearn_aecf.nn._runtime import full_precision
 
 # Values are looked at up to so many standard deviations from the mean.
@@ -274,12 +273,12 @@ class ClassAgreement(nn.Module):
         views : bool Tensor of shape (b, v, m)
         """
         logits = torch.baddbmm(self.bias, embeddings.transpose(0, 1), self.weight)
-        ratio = class_probabilities(logits) / self.prior
+        ratio = softmax_of_few(logits) / self.prior
         genuine = (1 - self.lying) * rho.T[..., None]
         either = torch.addcmul(1 - genuine, genuine, ratio)
         evidence, share = either.log(), ratio / either
         observed = views.to(either.dtype)
-        posterior = class_probabilities(torch.baddbmm(self.prior.log(), observed, evidence.transpose(0, 1)))
+        posterior = softmax_of_few(torch.baddbmm(self.prior.log(), observed, evidence.transpose(0, 1)))
         factor = torch.bmm(posterior, share.permute(1, 2, 0))
         # Of a modality alone the others say nothing.
         return factor.masked_fill(observed.sum(dim=-1, keepdim=True) < 2, 1)
@@ -393,6 +392,11 @@ class ModalityReliability(nn.Module):
             if self.agreement is not None:
                 factor = self.agreement(embeddings, trust, views) * factor
             return (rho[:, None] * factor).clamp(max=1), (trust[:, None] * factor).clamp(max=1)
+
+
+def softmax_of_few(logits: Tensor) -> Tensor:
+    """Softmax over the last axis; along another one torch is up to ten times as fast, unless it is a long one."""
+    return logits.transpose(-1, -2).softmax(dim=-2).transpose(-1, -2)
 
 
 def looked_at(inputs: list[Tensor], embeddings: Tensor, widths: list[int]) -> list[Tensor]:
