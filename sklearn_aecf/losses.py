@@ -239,7 +239,7 @@ def mean_multiclass_logits(logits: Tensor, dim: int) -> Tensor:
 
 def class_probabilities(logits: Tensor) -> Tensor:
     """Softmax over the last axis; along another one torch is up to ten times as fast where classes are few."""
-    if logits.shape[-1] > FEW_CLASSES:
+    if logits.dim() < 2 or logits.shape[-1] > FEW_CLASSES:
         return torch.softmax(logits, dim=-1)
     return torch.softmax(logits.transpose(-1, -2), dim=-2).transpose(-1, -2)
 

@@ -116,10 +116,10 @@ class FoldedNetwork:
         embeddings, gate, reliability = network.encoders.embeddings, network.fusion.gate, network.reliability
         assert embeddings is not None  # there are no other encoders
         self.heads = network.heads
-        self.widths: list[int] = [len(layer.weight.T) for layer in embeddings.first]
+        first: list[tuple[Tensor, Tensor]] = [(layer.bias, layer.weight.T) for layer in embeddings.first]
+        self.widths = [len(weight) for _, weight in first]
         self.groups = alike(self.widths)
         self.order = [m for group in self.groups for m in group]
-        first = [(layer.bias, layer.weight.T) for layer in embeddings.first]
         self.first = [
             (
                 torch.stack([first[m][0] for m in group])[:, None],

@@ -61,7 +61,7 @@ def autocast(device: str, precision: str) -> AbstractContextManager:
 
 
 def full_precision(device_type: str) -> AbstractContextManager:
-    """The context that computes in float32 whatever was asked for; making one of torch's where there is no need is slow.
+    """The context that computes in float32 whatever was asked for; one of torch's only if needed: they are slow.
 
     Parameters
     ----------
