@@ -295,8 +295,8 @@ class GroupStatistics:
         self.counted = None
         if looked_at != widths:
             # Indicators of gaps stand behind the values that are looked at.
-            counted = torch.arange(self.width, device=columns.device) < torch.tensor(looked_at)[:, None, None]
-            self.counted = counted.to(columns.dtype)
+            counted = torch.arange(self.width) < torch.tensor(looked_at)[:, None, None]
+            self.counted = counted.to(columns)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (g, b, k + 1), and the rows' square, largest square and square of what scores leave (g, b, 3)."""

@@ -90,7 +90,7 @@ class ModalityGate(nn.Module):
         """
         with full_precision(evidence.device.type):
             heard = present.to(evidence.dtype) if trust is None else trust * present
-            scores = self.to_scores(torch.baddbmm(self.bias, heard, evidence).relu_())
+            scores = self.to_scores(torch.relu(torch.bmm(heard, evidence) + self.bias))
             if trust is not None:
                 scores = scores + heard.clamp(min=MIN_TRUST).log()
             return masked_softmax(scores, present)

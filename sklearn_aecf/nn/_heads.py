@@ -118,8 +118,8 @@ class MemberHeads(nn.Module):
             The logits.
         """
         n_rows = max(1, CACHED // (self.n_members * fused.shape[-1] * BLOCK_ROWS)) * BLOCK_ROWS
-        whole = fused.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling()
-        if whole or len(fused) <= n_rows:
+        learning = self.training or torch.is_grad_enabled()
+        if learning or torch.compiler.is_compiling() or fused.device.type != "cpu" or len(fused) <= n_rows:
             return self(fused)
         logits = self._by_products(fused[:, 0], n_rows) if by_products and self.n_members > 1 else None
         if logits is None:
@@ -136,9 +136,8 @@ class MemberHeads(nn.Module):
         r, s, g, h = self.scale, self.bias, self.norm.weight, self.norm.bias
         of_sum, of_square = (torch.cat([r, 2 * r * s]) / r.shape[1] @ fused.T).chunk(2)
         mean = of_sum + s.mean(dim=1, keepdim=True)
-        square = torch.addmm(of_square, r.square() / r.shape[1], fused.square().T) + s.square().mean(
-            dim=1, keepdim=True
-        )
+        square = torch.addmm(of_square, r.square() / r.shape[1], fused.square().T)
+        square += s.square().mean(dim=1, keepdim=True)
         variance = square - mean.square()
         # A difference of large numbers has few digits.
         if not (variance > 0.1 * square).all():

@@ -33,6 +33,17 @@ def test_products_decline_where_few_digits_would_be_left(heads):
         torch.testing.assert_close(heads.in_portions(fused, by_products=True), heads(fused))
 
 
+def test_dropout_of_a_teacher_stays(heads):
+    fused = torch.randn(3000, 1, 32)
+    with torch.no_grad():
+        expected = heads(fused)
+        assert not torch.equal(heads.train().in_portions(fused, by_products=True), expected)
+        torch.manual_seed(0)
+        expected = heads(fused)
+        torch.manual_seed(0)
+        assert torch.equal(heads.in_portions(fused, by_products=True), expected)
+
+
 def test_what_is_learnt_from_is_not_cut(heads):
     fused = torch.randn(3000, 1, 32, requires_grad=True)
     heads.in_portions(fused, by_products=True).sum().backward()
