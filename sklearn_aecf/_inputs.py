@@ -1,6 +1,7 @@
 """Numbers into network inputs: NaN-aware statistics, and chunks of rows standardised, filled and as tensors."""
 
 import functools
+import math
 import operator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -409,12 +410,12 @@ class NetworkInputs:
     @property
     def n_features(self) -> list[int]:
         """Inputs of the network, per active modality."""
-        return [int(np.prod(part.shape)) for part in self.parts]
+        return [math.prod(part.shape) for part in self.parts]
 
     @property
     def row_bytes(self) -> int:
         """Bytes of a row's inputs."""
-        return sum(int(np.prod(part.shape)) * part.dtype.itemsize for part in self.parts)
+        return sum(math.prod(part.shape) * part.dtype.itemsize for part in self.parts)
 
     def empty(self, n_rows: int, **options) -> list[Tensor]:
         """Tensors for the inputs of so many rows."""
@@ -422,22 +423,29 @@ class NetworkInputs:
 
     def fill(self, data: Modalities, rows, out: list[Tensor]):
         """Write the inputs of some rows (positions or a slice) into the first places of tensors."""
+        if all(x.device.type == "cpu" for x in out):
+            self.write(data, rows, [x.numpy() for x in out])
+            return
+        staged = [torch.empty(x.shape, dtype=x.dtype) for x in out]
+        self.write(data, rows, [x.numpy() for x in staged])
+        for x, values in zip(out, staged, strict=True):
+            x.copy_(values)
+
+    def write(self, data: Modalities, rows, out: list[np.ndarray]):
+        """The same into arrays of the inputs' dtypes; 0 in rows without the modality."""
         for m, part, x in zip(self.active, self.parts, out, strict=True):
             present = data.present[rows, m]
             target = x[: len(present)]
-            staged = target if x.device.type == "cpu" else torch.empty(target.shape, dtype=target.dtype)
             values = np.asarray(data.arrays[m][rows])
             if present.all():
-                part.fill(values, staged.numpy())
-            else:
-                # Rows without the modality are not worth preparing.
-                staged.zero_()
-                having = torch.empty(int(present.sum()), *part.shape, dtype=part.dtype)
-                if len(having):
-                    part.fill(values[present], having.numpy())
-                    staged.numpy()[present] = having.numpy()
-            if staged is not target:
-                target.copy_(staged)
+                part.fill(values, target)
+                continue
+            # Rows without the modality are not worth preparing.
+            target[...] = 0
+            having = np.empty((int(present.sum()), *target.shape[1:]), dtype=target.dtype)
+            if len(having):
+                part.fill(values[present], having)
+                target[present] = having
 
     def tensors(self, data: Modalities, rows, device="cpu", pin=False) -> list[Tensor]:
         """Network inputs of many rows, prepared a chunk at a time straight into their final place."""
@@ -555,7 +563,7 @@ class _RowsOf:
 
     def __init__(self, array, rows):
         self.array, self.rows = array, rows
-        self.shape, self.dtype = (len(rows), int(np.prod(array.shape[1:]))), array.dtype
+        self.shape, self.dtype = (len(rows), math.prod(array.shape[1:])), array.dtype
 
     def __len__(self):
         return len(self.rows)

@@ -1,5 +1,6 @@
 """The fitted thing: a network, what prepares its inputs, and what calibrates its answers. It knows no y."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._problem import Problem
 from sklearn_aecf.calibration import SubsetTemperature
 from sklearn_aecf.losses import uncertainty
-from sklearn_aecf.nn._runtime import autocast, one_thread, seeded, usual_torch
+from sklearn_aecf.nn._folded import FoldedNetwork, folded
+from sklearn_aecf.nn._runtime import autocast, one_thread, seeded, usual_dtype, usual_torch
 
 # Rows that go through the network together, at most.
 MAX_ROWS = 1024
@@ -26,6 +28,9 @@ FEW_MULTIPLICATIONS = 400
 # Multiplications of a prediction below which one thread is as fast as two, and does not wait for a core that another
 # process has.
 SMALL_WORK = 2_000_000_000
+
+# Modalities whose subsets have a number in 64 bits.
+MAX_CODED = 62
 
 # Activations computed together: what a core's cache holds.
 CACHED = 1_000_000
@@ -54,14 +59,12 @@ class Calibration(nn.Module):
     def __init__(self, problem: Problem, prior: np.ndarray, temperature: SubsetTemperature | None, n_modalities: int):
         super().__init__()
         self.problem = problem
-        log_scale = 0.0 if temperature is None else temperature.log_scale_
-        absence = np.zeros(n_modalities) if temperature is None else temperature.absence_
-        for name, values in {"prior": prior, "log_scale": log_scale, "absence": absence}.items():
-            self.register_buffer(name, torch.from_numpy(np.array(values, dtype=np.float64)))
+        for name, values in calibration_constants(prior, temperature, n_modalities).items():
+            self.register_buffer(name, values.clone())
 
     def temperature(self, heard: Tensor) -> Tensor:
         """Temperatures (...) of subsets (..., m), in [0, 1] for each modality."""
-        return (self.log_scale + (1 - heard.to(self.absence.dtype)) @ self.absence).exp()
+        return temperature_of(1 - heard.to(self.absence.dtype), self.log_scale, self.absence)
 
     def forward(self, logits: Tensor, present: Tensor, trust: Tensor | None = None) -> Tensor:
         """Probabilities (..., c).
@@ -74,20 +77,65 @@ class Calibration(nn.Module):
         trust : Tensor of shape (..., m), optional
             In [0, 1].
         """
-        heard = present.to(self.prior.dtype)
-        if trust is not None:
-            heard = heard * trust.to(self.prior.dtype)
-        scaled = logits.to(self.prior.dtype) / self.temperature(heard)[..., None]
-        probability = self.problem.probabilities(scaled)
-        if trust is not None:
-            nothing = (1 - heard).prod(dim=-1)[..., None]
-            probability = (1 - nothing) * probability + nothing * self.prior
-        return torch.where(present.any(dim=-1)[..., None], probability, self.prior)
+        heard = present if trust is None else trust.to(self.prior.dtype) * present
+        constants = self.prior, self.log_scale, self.absence
+        return calibrated(self.problem, logits, heard, *constants)
+
+
+def calibration_constants(prior, temperature, n_modalities) -> dict[str, Tensor]:
+    """What `Calibration` keeps, in float64."""
+    log_scale = 0.0 if temperature is None else temperature.log_scale_
+    absence = np.zeros(n_modalities) if temperature is None else temperature.absence_
+    constants = {"prior": prior, "log_scale": log_scale, "absence": absence}
+    return {name: torch.from_numpy(np.asarray(values, dtype=np.float64)) for name, values in constants.items()}
+
+
+def temperature_of(unheard: Tensor, log_scale: Tensor, absence: Tensor) -> Tensor:
+    """See `Calibration`; `unheard` is ``1 - h_m``, of shape (..., m)."""
+    return (unheard @ absence + log_scale).exp()
+
+
+def calibrated(
+    problem: Problem, logits: Tensor, heard: Tensor, prior: Tensor, log_scale: Tensor, absence: Tensor
+) -> Tensor:
+    """See `Calibration`; `heard` is ``h_m``, of shape (..., m)."""
+    unheard = 1 - heard.to(prior.dtype)
+    scaled = logits.to(prior.dtype) / temperature_of(unheard, log_scale, absence)[..., None]
+    return problem.probabilities(scaled).lerp(prior, unheard.prod(dim=-1, keepdim=True))
 
 
 def mean_logits(problem: Problem, output: dict[str, Tensor]) -> Tensor:
     """Logits (b, v, c) of the members' mean probabilities, of the network's output."""
     return problem.mean_logits(output["logits"].float(), dim=1).transpose(0, 1)
+
+
+def distinct_views(views):
+    """Each row's different views.
+
+    Parameters
+    ----------
+    views : ndarray of bool, shape (n_rows, n_views, n_modalities)
+
+    Returns
+    -------
+    distinct : ndarray of bool, shape (n_rows, n_distinct, n_modalities)
+    count : ndarray of int, shape (n_rows,)
+        So many of them, the first, are those of the row.
+    place : ndarray of int, shape (n_rows, n_views)
+        Where each view is among them.
+    """
+    if views.shape[2] > MAX_CODED:
+        everything = np.broadcast_to(np.arange(views.shape[1]), views.shape[:2])
+        return views, np.full(len(views), views.shape[1]), everything
+    code = views @ (1 << np.arange(views.shape[2], dtype=np.int64))
+    order = code.argsort(axis=1)
+    is_new = np.diff(np.take_along_axis(code, order, axis=1), axis=1, prepend=-1) > 0
+    rank, place = is_new.cumsum(axis=1) - 1, np.empty_like(order)
+    np.put_along_axis(place, order, rank, axis=1)
+    count = rank[:, -1] + 1
+    distinct = np.zeros((len(views), count.max(), views.shape[2]), dtype=bool)
+    distinct[np.arange(len(views))[:, None], place] = views
+    return distinct, count, place
 
 
 @dataclass
@@ -143,19 +191,33 @@ class Model:
         ndarray of float64, shape (n_rows, n_views, n_outputs)
             The prior where a row has nothing of a view.
         """
+        if views is not None:
+            distinct, count, place = distinct_views(views)
+            if count.min() < views.shape[1]:
+                return np.take_along_axis(self._probabilities(data, distinct, count), place[..., None], axis=1)
+        return self._probabilities(data, views)
+
+    def _probabilities(self, data, views=None, n_views=None):
+        """As `probabilities`, of the first `n_views` (n_rows,) views of each row; the prior from the others."""
         present = (data.present[:, None] if views is None else views)[..., self.inputs.active]
-        found = self._collect(data, self._mean_logits_and_trust, views)
-        trust = torch.from_numpy(found["trust"]) if "trust" in found else None
-        with usual_torch(), torch.inference_mode(), one_thread(self._is_small(len(data))):
-            return self.calibration(torch.from_numpy(found["logits"]), torch.from_numpy(present), trust).numpy()
+        with self._at_rest(len(data)):
+            found = self._collect_chunks(data, self._mean_logits_and_trust, views, n_views=n_views, may_fold=True)
+            heard = torch.from_numpy(present * found["trust"] if "trust" in found else present)
+            constants = calibration_constants(self.prior, self.temperature, len(self.inputs.active))
+            return calibrated(self.problem, torch.from_numpy(found["logits"]), heard, **constants).numpy()
+
+    @contextmanager
+    def _at_rest(self, n_rows):
+        """Torch as it is to be while rows are predicted, whatever the caller has set."""
+        with usual_dtype(), torch.inference_mode(), one_thread(n_rows * self.work_per_row < SMALL_WORK):
+            if self.network.training:
+                self.network.eval()
+            yield
 
     @property
     def calibration(self) -> Calibration:
         """What makes probabilities of logits."""
         return Calibration(self.problem, self.prior, self.temperature, len(self.inputs.active))
-
-    def _is_small(self, n_rows):
-        return n_rows * self.work_per_row < SMALL_WORK
 
     def _mean_logits_and_trust(self, output):
         found = {"logits": mean_logits(self.problem, output)}
@@ -242,42 +304,60 @@ class Model:
         found[~self.observed(data)] = np.nan
         return found
 
-    @usual_torch()
-    @torch.inference_mode()
     def _collect(self, data, pick, views=None, n_samples=0):
         """What `pick` takes from the network's output, by name, for all rows."""
-        if self.network.training:
-            self.network.eval()
-        with one_thread(self._is_small(len(data))):
+        with self._at_rest(len(data)):
             return self._collect_chunks(data, pick, views, n_samples)
 
-    def _collect_chunks(self, data, pick, views, n_samples):
-        n_together = self._rows_together(1 if views is None else views.shape[1])
-        buffers = self.inputs.empty(self._padded(min(n_together, len(data))))
+    def _collect_chunks(self, data, pick, views, n_samples=0, n_views=None, may_fold=False):
+        """As `_collect`, in torch's state of prediction.
+
+        Of the views of a row only the first `n_views` (n_rows,) are of interest; what is found for others is 0. With
+        `may_fold` the output may have no more than ``logits`` and ``trust``.
+        """
+        asked = folded(self.network) if may_fold and self.precision == "float32" else None
+        asked = AskedNetwork(self, n_samples) if asked is None else AskedFolded(self, asked)
+        buffers = asked.room(self._padded(min(self._rows_together(1), len(data))))
         collected: dict[str, np.ndarray] = {}
-        for start in range(0, len(data), n_together):
-            rows = slice(start, min(start + n_together, len(data)))
-            n_rows = rows.stop - rows.start
+        for rows, n_rows, width in self._chunks(len(data), 1 if views is None else views.shape[1], n_views):
             inputs = [buffer[: self._padded(n_rows)] for buffer in buffers]
-            self.inputs.fill(data, rows, inputs)
+            self.inputs.write(data, rows, inputs)
             for x in inputs:
                 x[n_rows:] = 0
-            present = self._flags(data.present[rows], len(inputs[0]))
-            chosen = None if views is None else self._flags(views[rows], len(inputs[0]))
+            chosen = None if views is None else views[rows, :width]
             with autocast(self.device, self.precision):
-                output = self.network([x.to(self.device) for x in inputs], present, views=chosen, n_samples=n_samples)
+                output = asked(len(inputs[0]), data.present[rows], chosen)
                 found = {name: value[:n_rows].float().cpu().numpy() for name, value in pick(output).items()}
             for name, value in found.items():
-                collected.setdefault(name, np.empty((len(data), *value.shape[1:])))[rows] = value
-        wrong = np.zeros(len(data), dtype=bool)
-        for value in collected.values():
-            wrong |= ~np.isfinite(value).reshape(len(data), -1).all(axis=1)
-        if wrong.any():
+                if n_views is None:
+                    collected.setdefault(name, np.empty((len(data), *value.shape[1:])))[rows] = value
+                else:
+                    collected.setdefault(name, np.zeros((*views.shape[:2], *value.shape[2:])))[rows, :width] = value
+        if not all(np.isfinite(value).all() for value in collected.values()):
+            wrong = np.zeros(len(data), dtype=bool)
+            for value in collected.values():
+                wrong |= ~np.isfinite(value).reshape(len(data), -1).all(axis=1)
             raise ValueError(
                 f"The network returns NaN or infinity for {wrong.sum()} of {len(data)} rows (first in row "
                 f"{wrong.argmax()}); look at what its encoders make of the values there."
             )
         return collected
+
+    def _chunks(self, n_rows, width, n_views=None):
+        """Rows to compute together (a slice or positions), their number, and that of their views; at most `width`."""
+        if n_views is None:
+            together = self._rows_together(width)
+            for start in range(0, n_rows, together):
+                stop = min(start + together, n_rows)
+                yield slice(start, stop), stop - start, width
+            return
+        # Rows of as many views come together: each chunk has the views of its first.
+        order, start = np.argsort(-n_views, kind="stable"), 0
+        while start < n_rows:
+            width = n_views[order[start]]
+            rows = order[start : start + self._rows_together(width)]
+            yield rows, len(rows), width
+            start += len(rows)
 
     def _rows_together(self, n_views):
         n_rows = CACHED // (self.encoder_width + n_views * self.head_width) // BLOCK_ROWS * BLOCK_ROWS
@@ -289,11 +369,75 @@ class Model:
         block = BLOCK_ROWS if small else SMALL_BLOCK_ROWS
         return -(-n_rows // block) * block
 
-    def _flags(self, flags, n_rows):
-        """Flags of the active modalities, with rows of False to fill the last block."""
-        padded = torch.zeros(n_rows, *flags.shape[1:-1], len(self.inputs.active), dtype=torch.bool)
-        padded[: len(flags)] = torch.from_numpy(flags[..., self.inputs.active])
-        return padded.to(self.device)
+
+class AskedNetwork:
+    """A model's network, asked for all that it says.
+
+    Parameters
+    ----------
+    model : Model
+    n_samples : int
+        See `AECFNetwork.forward`.
+    """
+
+    def __init__(self, model: Model, n_samples: int):
+        self.network, self.n_samples, self.device = model.network, n_samples, model.device
+        self.inputs = model.inputs
+        self.tensors: list[Tensor] = []
+
+    def room(self, n_rows: int) -> list[np.ndarray]:
+        """Where to write the inputs of up to so many rows."""
+        self.tensors = self.inputs.empty(n_rows)
+        return [x.numpy() for x in self.tensors]
+
+    def __call__(self, n_rows: int, present: np.ndarray, views: np.ndarray | None) -> dict[str, Tensor]:
+        """The output for the first `n_rows`, of which fewer may have flags (n, n_modalities) and (n, n_views, ...)."""
+        heard, chosen = (
+            None if flags is None else padded_flags(flags[..., self.inputs.active], n_rows).to(self.device)
+            for flags in (present, views)
+        )
+        inputs = [x[:n_rows].to(self.device) for x in self.tensors]
+        return self.network(inputs, heard, views=chosen, n_samples=self.n_samples)
+
+
+class AskedFolded:
+    """The folded form of a model's network, asked for logits and trust.
+
+    Parameters
+    ----------
+    model : Model
+    network : FoldedNetwork
+    """
+
+    def __init__(self, model: Model, network: FoldedNetwork):
+        self.network, self.device = network, model.device
+        self.active = model.inputs.active[network.order]
+        self.place = np.argsort(network.order)
+        self.groups: list[Tensor] = []
+
+    def room(self, n_rows: int) -> list[np.ndarray]:
+        """Where to write the inputs of up to so many rows."""
+        parts, groups = self.network.room(n_rows)
+        self.groups = [torch.from_numpy(x) for x in groups]
+        return parts
+
+    def __call__(self, n_rows: int, present: np.ndarray, views: np.ndarray | None) -> dict[str, Tensor]:
+        """The output for the first `n_rows`, of which fewer may have flags (n, n_modalities) and (n, n_views, ...)."""
+        heard = padded_flags(present[..., self.active], n_rows, torch.float32).to(self.device)
+        if views is None:
+            chosen = heard[:, None]
+        else:
+            chosen = padded_flags(views[..., self.active], n_rows, torch.float32).to(self.device)
+        logits, trust = self.network([x[:, :n_rows].to(self.device) for x in self.groups], heard, chosen)
+        output = {"logits": logits.permute(2, 0, 1, 3)}
+        return output if trust is None else {**output, "trust": trust[..., self.place]}
+
+
+def padded_flags(flags: np.ndarray, n_rows: int, dtype: torch.dtype = torch.bool) -> Tensor:
+    """Flags of shape (n, ...), with rows of False to fill the last block, shape (n_rows, ...)."""
+    padded = torch.zeros(n_rows, *flags.shape[1:], dtype=dtype)
+    padded[: len(flags)] = torch.from_numpy(flags)
+    return padded
 
 
 def _reliability_in(output):

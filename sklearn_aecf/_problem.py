@@ -29,6 +29,7 @@ from sklearn_aecf._labels import (
     refuse_other_length,
 )
 from sklearn_aecf.losses import (
+    class_probabilities,
     mean_multiclass_logits,
     mean_multilabel_logits,
     multiclass_agreement_loss,
@@ -263,7 +264,7 @@ class Multiclass:
 
     def probabilities(self, logits):
         """Softmax over the last axis."""
-        return torch.softmax(logits, dim=-1)
+        return class_probabilities(logits)
 
     def loss(self, logits, target, label_weight=None):
         """See `losses.multiclass_loss`."""

@@ -376,13 +376,13 @@ class SavingMixin:
         n_active = len(self._inputs.active)
         everything = torch.ones(1, n_active, dtype=torch.bool)
         _require(reliability.widths == [part.n_values for part in self._inputs.parts], "reliability")
+        floats = [x for x in reliability.state_dict().values() if x.is_floating_point()]
+        _require(all(x.dtype == torch.float32 and not x.isnan().any() for x in floats), "reliability")
         with usual_torch(), torch.no_grad():
             rows = [x.zero_() for x in self._inputs.empty(1)]
             found = reliability(rows, torch.zeros(1, n_active, self.embed_dim), everything, everything[:, None])
         _require(all(x.shape == (1, 1, n_active) and x.isfinite().all() for x in found), "reliability")
         _require((reliability.floor > 0).all(), "reliability")
-        floats = [x for x in reliability.state_dict().values() if x.is_floating_point()]
-        _require(all(x.dtype == torch.float32 and not x.isnan().any() for x in floats), "reliability")
 
     def _check_sizes(self, weights):
         """Sizes that the head announces must be those of the weights, before memory is taken for them."""

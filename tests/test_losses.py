@@ -183,3 +183,10 @@ def test_refined_loss_stays_finite_where_the_classes_are_apart(kind):
     target = target if kind == "multiclass" else torch.stack([1 - target, target], dim=1).float()
     found = PROBLEMS[kind].refined_loss(logits, target, torch.ones(20))
     assert torch.isfinite(found) and 0 <= found < 1e-3
+
+
+@pytest.mark.parametrize("n_classes", [2, losses.FEW_CLASSES, losses.FEW_CLASSES + 1])
+def test_class_probabilities_are_a_softmax(n_classes):
+    logits = torch.randn(3, 4, 5, n_classes)
+    assert_close(losses.class_probabilities(logits), torch.softmax(logits, dim=-1))
+    assert_close(losses.class_probabilities(logits[0, 0, 0]), torch.softmax(logits[0, 0, 0], dim=-1))

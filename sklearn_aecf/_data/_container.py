@@ -1,5 +1,6 @@
 """MultimodalData: named arrays with the same rows, which scikit-learn can slice."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -575,7 +576,7 @@ def _equal_items(one, other):
 
 
 def _width(array):
-    return int(np.prod(array.shape[1:])) if array.ndim > 1 else 1
+    return math.prod(array.shape[1:]) if array.ndim > 1 else 1
 
 
 def _shape_text(array):

@@ -1,6 +1,7 @@
 """One modality's values as a numpy array, whatever library they came from."""
 
 import difflib
+import math
 
 import numpy as np
 from scipy import sparse
@@ -110,6 +111,8 @@ def as_array(value, name):
     -------
     ndarray with at least one dimension, or StoredRows
     """
+    if type(value) is np.ndarray and value.ndim > 0 and value.dtype.kind in "biuf":
+        return value
     if sparse.issparse(value):
         raise TypeError(
             f"Modality {name!r} is a sparse matrix; a dense array is needed. Convert it with .toarray(), "
@@ -339,7 +342,7 @@ def observed_rows(array, name, mask=None):
     The sum of a row's squares is finite unless the row holds NaN, an infinity or a very large number, so these sums
     screen the rows, and only chunks with a suspect one are looked at value by value.
     """
-    n_rows, width = len(array), int(np.prod(array.shape[1:]))
+    n_rows, width = len(array), math.prod(array.shape[1:])
     observed = np.full(n_rows, width > 0) if mask is None else mask & (width > 0)
     if width == 0 or array.dtype.kind != "f":
         return observed

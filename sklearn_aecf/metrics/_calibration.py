@@ -170,23 +170,43 @@ def expected_calibration_error(
     if debias and norm == "max":
         raise ValueError("debias is defined for norm='l1' and 'l2'. Got norm='max'.")
     columns = _confidence_columns(y_true, y_prob, kind, labels, sample_weight)
-
-    def error(chosen):
-        values = [
-            _gap_norm(_bins(*(a[chosen[reported[chosen]]] for a in (confidence, correct, weight)), n_bins, strategy),
-                      norm, debias)
-            for confidence, correct, weight, reported in columns
-        ]  # fmt: skip
-        return float(np.nanmean(values)) if np.isfinite(values).any() else np.nan
-
-    n_rows = len(columns[0][0])
-    result = CalibrationError(error(np.arange(n_rows)))
+    n_rows, options = len(columns[0][0]), (n_bins, strategy, norm, debias)
+    result = CalibrationError(_error_of(columns, np.arange(n_rows), *options))
     if bootstrap_ci is not None:
         rng = check_random_state(random_state)
-        draws = [error(rng.randint(n_rows, size=n_rows)) for _ in range(n_bootstrap)]
+        draws = [_error_of(columns, rng.randint(n_rows, size=n_rows), *options) for _ in range(n_bootstrap)]
         tail = (1 - bootstrap_ci) / 2
         result.interval = tuple(float(q) for q in np.nanquantile(draws, [tail, 1 - tail]))
     return result
+
+
+def error_of_read(truth, y_prob, labels, weight=None):
+    """`expected_calibration_error` with its defaults, of labels and weights that are read and checked already.
+
+    Parameters
+    ----------
+    truth : ndarray, as from `read_labels`
+    y_prob : ndarray of shape (n_rows, n_classes) or (n_rows, n_labels)
+    labels : ndarray of shape (n_classes,), or None
+    weight : ndarray of shape (n_rows,), default=None
+
+    Returns
+    -------
+    float
+    """
+    weight = np.ones(len(truth)) if weight is None else weight
+    columns = _columns_of(truth, check_probabilities(y_prob), "top-label", labels, weight)
+    return _error_of(columns, np.arange(len(truth)))
+
+
+def _error_of(columns, chosen, n_bins=15, strategy="uniform", norm="l1", debias=False):
+    """Mean error over columns, as from `_columns_of`, of some rows."""
+    values = [
+        _gap_norm(_bins(*(a[chosen[reported[chosen]]] for a in (confidence, correct, weight)), n_bins, strategy),
+                  norm, debias)
+        for confidence, correct, weight, reported in columns
+    ]  # fmt: skip
+    return float(np.nanmean(values)) if np.isfinite(values).any() else np.nan
 
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -233,7 +253,7 @@ def reliability_curve(
 
 
 def _confidence_columns(y_true, y_prob, kind, labels, sample_weight):
-    """Confidence, whether right, weight and whether reported: one tuple per column that is binned on its own."""
+    """What `_columns_of` returns, of what a user gave."""
     probability = check_probabilities(y_prob)
     truth = read_labels(y_true)
     if len(truth) != len(probability):
@@ -241,6 +261,11 @@ def _confidence_columns(y_true, y_prob, kind, labels, sample_weight):
     weight = row_weights(sample_weight, len(truth))
     if not weight.any():
         raise ValueError("sample_weight is 0 in every row; give some row a weight.")
+    return _columns_of(truth, probability, kind, labels, weight)
+
+
+def _columns_of(truth, probability, kind, labels, weight):
+    """Confidence, whether right, weight and whether reported: one tuple per column that is binned on its own."""
     if truth.ndim == 2:
         if truth.shape != probability.shape:
             raise ValueError(f"y_true has shape {truth.shape} but y_prob has shape {probability.shape}.")
@@ -291,7 +316,7 @@ def _class_indices(truth, n_classes, labels):
             )
         labels = found
     labels = np.asarray(labels)
-    if isinstance(truth.tolist()[0], str) != isinstance(labels.tolist()[0], str):
+    if isinstance(truth[:1].tolist()[0], str) != isinstance(labels[:1].tolist()[0], str):
         raise ValueError(
             f"y_true and labels hold classes of different types, e.g. {truth.tolist()[0]!r} and {labels.tolist()[0]!r}."
         )

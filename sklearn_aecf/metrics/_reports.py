@@ -6,7 +6,7 @@ from sklearn.utils import Bunch
 
 from sklearn_aecf._problem import problem_of, read_labels
 from sklearn_aecf._rows import row_weights
-from sklearn_aecf.metrics._calibration import expected_calibration_error
+from sklearn_aecf.metrics._calibration import error_of_read
 from sklearn_aecf.metrics._scoring import accuracy_of, named_scorers, refuse_unreported, score_of
 from sklearn_aecf.metrics._subsets import SubsetPredictions, choose_subsets, quiet_on_hidden, subset_name
 
@@ -134,8 +134,7 @@ class SubsetMeasures:
             return summary
         probability, y = probability[rows], self.y[rows]
         problem = problem_of(y, self.predictions.classes)
-        error = expected_calibration_error(y, probability, labels=problem.label_order, sample_weight=weight)
-        summary["ece"] = float(error)
+        summary["ece"] = error_of_read(y, probability, problem.label_order, weight)
         summary["accuracy"] = accuracy_of(problem, y, probability, weight)
         summary["confidence"] = float(np.average(problem.sureness(probability), weights=weight))
         for name, scorer in self.scorers.items():

@@ -202,10 +202,15 @@ class ModalityEncoders(nn.Module):
         parts: dict[int, Tensor] = {}
         if self.embeddings is not None:
             shared = [inputs[m] for m in self.shared]
-            if present.device.type != "cpu" or torch.compiler.is_compiling() or not present.all():
+            some_absent = present.device.type != "cpu" or torch.compiler.is_compiling() or not present.all()
+            if some_absent and torch.is_grad_enabled():
                 # What stands in absent rows, NaN included, must not reach the gradient of the weights.
                 shared = [x.masked_fill(~present[:, m, None], 0) for m, x in zip(self.shared, shared, strict=True)]
             embedded = self.embeddings(shared)
+            if some_absent and not torch.is_grad_enabled():
+                # One step instead of one a modality.
+                here = present[:, self.shared] if self.own else present
+                embedded = embedded.masked_fill(~here[..., None], 0)
             if not self.own:
                 return embedded
             parts.update(zip(self.shared, embedded.unbind(dim=1), strict=True))

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sklearn_aecf.nn._runtime import full_precision
+
 # Below this a modality is as good as absent; the logarithm of 0 would give gradients that are no numbers.
 MIN_TRUST = 1e-6
 
@@ -65,7 +67,7 @@ class ModalityGate(nn.Module):
         Tensor of shape (b, m, hidden_dim)
             What is added to the hidden layer.
         """
-        with torch.autocast(embeddings.device.type, enabled=False):
+        with full_precision(embeddings.device.type):
             hidden = torch.bmm(embeddings.to(self.from_embeddings.dtype).transpose(0, 1), self.from_embeddings)
         return (hidden + self.from_presence[:, None]).transpose(0, 1)
 
@@ -86,7 +88,7 @@ class ModalityGate(nn.Module):
         tuple of Tensor
             Weights of shape (b, v, m), and entropies of shape (b, v) in nats.
         """
-        with torch.autocast(evidence.device.type, enabled=False):
+        with full_precision(evidence.device.type):
             heard = present.to(evidence.dtype) if trust is None else trust * present
             scores = self.to_scores(torch.relu(torch.bmm(heard, evidence) + self.bias))
             if trust is not None:
@@ -231,7 +233,21 @@ def masked_softmax(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     Exactly 0 where absent, also in the gradient; a row without any observed entry gets zeros. Neither infinities nor
     ``0 * log 0`` arise, so gradients stay finite for every pattern.
     """
-    return _MaskedSoftmax.apply(scores, present)
+    if torch.is_grad_enabled():
+        return _MaskedSoftmax.apply(scores, present)
+    weights = _masked_weights(scores, present)
+    return weights, _entropy(weights)
+
+
+def _masked_weights(scores, present):
+    masked = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
+    weights = (masked - masked.amax(dim=-1, keepdim=True)).exp_().mul_(present)
+    weights /= weights.sum(dim=-1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).tiny)
+    return weights
+
+
+def _entropy(weights):
+    return torch.xlogy(weights, weights).sum(dim=-1).neg_()
 
 
 class _MaskedSoftmax(torch.autograd.Function):
@@ -239,11 +255,9 @@ class _MaskedSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, scores, present):
-        masked = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
-        weights = (masked - masked.amax(dim=-1, keepdim=True)).exp_().mul_(present)
-        weights /= weights.sum(dim=-1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).tiny)
+        weights = _masked_weights(scores, present)
         ctx.save_for_backward(weights)
-        return weights, torch.xlogy(weights, weights).sum(dim=-1).neg_()
+        return weights, _entropy(weights)
 
     @staticmethod
     @torch.autograd.function.once_differentiable

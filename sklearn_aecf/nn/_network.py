@@ -136,11 +136,10 @@ class AECFNetwork(nn.Module):
         """Every member on every view, and the stochastic passes on the first."""
         heads, (rows, n_views, _) = self.heads, weights.shape
         fused = self.fusion.combine(embeddings, weights)
-        activations = heads.activate(fused.reshape(rows * n_views, 1, -1))
-        logits = heads.read_out(heads.dropout(activations))
+        logits = heads.in_portions(fused.reshape(rows * n_views, 1, -1), by_products=n_views > 1)
         found = {"logits": logits.view(heads.n_members, rows, n_views, -1).permute(2, 0, 1, 3), "fused": fused}
         if n_samples > 0 and heads.n_members == 1:
-            found["samples"] = self._samples(activations.view(rows, n_views, -1)[:, :1], n_samples)
+            found["samples"] = self._samples(heads.activate(fused[:, :1]), n_samples)
         return found
 
     @torch.no_grad()

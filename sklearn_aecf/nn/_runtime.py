@@ -2,7 +2,7 @@
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -46,7 +46,7 @@ def choose_device(device: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def autocast(device: str, precision: str) -> torch.autocast:
+def autocast(device: str, precision: str) -> AbstractContextManager:
     """The context that computes matrix products in bfloat16 where that was asked for.
 
     Parameters
@@ -54,10 +54,22 @@ def autocast(device: str, precision: str) -> torch.autocast:
     device : str
     precision : {"float32", "bfloat16"}
     """
+    if precision == "float32":
+        return full_precision(torch.device(device).type)
     # Older torch would hand weights that were cast for a pass without gradient to the passes that learn.
-    return torch.autocast(
-        torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False
-    )
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, cache_enabled=False)
+
+
+def full_precision(device_type: str) -> AbstractContextManager:
+    """The context that computes in float32 whatever was asked for; one of torch's only if needed: they are slow.
+
+    Parameters
+    ----------
+    device_type : str
+    """
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 class ForkSafeLock:
@@ -97,17 +109,23 @@ def seeded(seed: int, device: str):
 
 
 @contextmanager
-def usual_torch(dtype: torch.dtype = torch.float32):
-    """A default dtype, and gradients: whatever the caller has set for the process."""
+def usual_dtype(dtype: torch.dtype = torch.float32):
+    """A default dtype, whatever the caller has set for the process."""
     before = torch.get_default_dtype()
     if before != dtype:
         torch.set_default_dtype(dtype)
     try:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
+        yield
     finally:
         if before != dtype:
             torch.set_default_dtype(before)
+
+
+@contextmanager
+def usual_torch(dtype: torch.dtype = torch.float32):
+    """A default dtype, and gradients: whatever the caller has set for the process."""
+    with usual_dtype(dtype), torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sklearn_aecf.metrics import expected_calibration_error, reliability_curve
+from sklearn_aecf.metrics._calibration import error_of_read
 
 torchmetrics = pytest.importorskip("torchmetrics.functional.classification", reason="an independent implementation")
 
@@ -147,3 +148,16 @@ class TestCalibrationError:
         y, p, weight = [0, 1, 1, 0], [0.1, 0.2, 0.6, 0.7], np.array([1.0, 2.0, 3.0, 4.0])
         expected = expected_calibration_error(y, p, sample_weight=weight)
         assert expected_calibration_error(y, p, sample_weight=weight * size) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("several_labels", [False, True])
+def test_reports_measure_the_same_error(several_labels):
+    rng = np.random.default_rng(0)
+    y, probability, labels = rng.choice(["x", "y", "z"], 100), rng.dirichlet([1, 1, 1], 100), np.array(["x", "y", "z"])
+    if several_labels:
+        y, probability, labels = rng.integers(0, 2, (100, 2)).astype(float), rng.random((100, 2)), None
+        y[rng.random((100, 2)) < 0.1] = np.nan
+    weight = rng.random(100)
+    for given in (None, weight):
+        expected = expected_calibration_error(y, probability, labels=labels, sample_weight=given)
+        assert error_of_read(y, probability, labels, given) == float(expected)
