@@ -154,7 +154,10 @@ def _broken(name, array, present, rows, kinds, rng):
     for i, kind in enumerate(kinds):
         chosen = drawn == i
         if chosen.any():
-            changed[chosen] = getattr(sensor, kind)(values[chosen])
+            with np.errstate(all="ignore"):
+                changed[chosen] = getattr(sensor, kind)(values[chosen])
+    # Near the largest float some kinds lead beyond it: such values stay.
+    changed = np.where(np.isfinite(changed), changed, values)
     return np.where(np.isnan(values), np.nan, changed).reshape(shape)
 
 

@@ -64,7 +64,8 @@ def folded(network: nn.Module) -> "FoldedNetwork | None":
         return None
     kept = _FOLDED.get(network)
     try:
-        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+        # What is written into `tensor.data` counts as no version, but changes its length.
+        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors] + _lengths_of(tensors)
     except RuntimeError:  # of inference mode, which counts no versions
         return None
     # Tensors that are kept cannot leave their place in memory to others.
@@ -73,6 +74,12 @@ def folded(network: nn.Module) -> "FoldedNetwork | None":
             return None
         _FOLDED[network] = kept = state, tensors, FoldedNetwork(network)
     return kept[2]
+
+
+def _lengths_of(tensors: list[Tensor]) -> list[float]:
+    with torch.no_grad():
+        # One by one, or by `get_total_norm`, it takes several times as long.
+        return torch.stack(torch._foreach_norm([x for x in tensors if x.is_floating_point()])).tolist()
 
 
 def _tensors_of(network: nn.Module) -> list[Tensor] | None:

@@ -121,6 +121,15 @@ def test_numbers_with_none_among_them_and_infinities(rng):
     assert not np.isnan(after).any()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_largest_numbers_stay_finite(rng, kind):
+    largest = np.finfo(float).max
+    X = {"a": np.where(rng.random((40, 3)) < 0.5, largest, -largest), "b": rng.normal(size=(40, 2))}
+    broken = corrupt_modalities(X, 0.5, kind=kind, random_state=0)
+    assert np.isfinite(broken["a"]).all() and np.isfinite(broken["b"]).all()
+
+
 def test_text_has_no_sensor_to_break():
     X = {"text": np.array(["a", "b", None], dtype=object), "table": np.ones((3, 1))}
     message = "Modality 'text' is not made of numbers, so that no sensor of it can be broken on purpose."

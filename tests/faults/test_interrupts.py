@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -170,7 +171,10 @@ def test_at_any_moment_it_is_told_or_harmless(data, n_interrupts):
     X, y = data
     draw = random.Random(0)
     clf = fast_classifier(max_epochs=6, early_stopping=False).fit(X, y)
-    outcomes = [fit_with_an_interrupt(clf, X, y, draw.uniform(0, 0.15)) for _ in range(n_interrupts)]
+    start = time.perf_counter()
+    clf.fit(X, y)
+    longest = 1.2 * (time.perf_counter() - start)
+    outcomes = [fit_with_an_interrupt(clf, X, y, draw.uniform(0, longest)) for _ in range(n_interrupts)]
     assert "told" in outcomes
     print({outcome: outcomes.count(outcome) for outcome in set(outcomes)})
 

@@ -88,7 +88,8 @@ def is_ours(warning):
 
 def check_sentence(error, theirs=False):
     """A `Defect` unless the error is one sentence that somebody wrote for the user."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = frames[-1]
     line = linecache.getline(frame.filename, frame.lineno).strip()
     message = str(error.args[0] if error.args else "")
     where = frame.filename.removeprefix(OURS)
@@ -96,7 +97,8 @@ def check_sentence(error, theirs=False):
     ours = frame.filename.startswith(OURS)
     checked = frame.filename.removeprefix(SKLEARN) in CHECKS
     raised = line.startswith("raise")  # else numpy or torch raised it, which have no frames
-    if theirs and frame.filename.startswith(SKLEARN) and isinstance(error, ValueError | TypeError):
+    through_theirs = any(each.filename.startswith(SKLEARN) for each in frames)
+    if theirs and through_theirs and isinstance(error, ValueError | TypeError):
         return
     if message.startswith("Seed must be between"):
         return  # of numpy, and all of scikit-learn passes it on

@@ -81,6 +81,11 @@ def in_place(network):
         network.heads.weight.mul_(-1)
 
 
+def behind_the_back(network):
+    network.fusion.gate.bias.data.add_(3)
+    network.encoders.embeddings.bias.data.add_(1)
+
+
 def other_data(network):
     network.heads.weight.data = -network.heads.weight.data
 
@@ -98,7 +103,9 @@ def without_reliability(network):
     network.reliability = None
 
 
-@pytest.mark.parametrize("change", [in_place, other_data, other_parameter, loaded, without_reliability])
+@pytest.mark.parametrize(
+    "change", [in_place, behind_the_back, other_data, other_parameter, loaded, without_reliability]
+)
 def test_is_made_anew_when_the_network_changes(rows, by_itself, change):
     X, y, _ = rows
     clf = fast_classifier(max_epochs=8).fit(X, y)
