@@ -12,15 +12,17 @@ from importlib.util import find_spec
 from itertools import accumulate, repeat
 from pathlib import Path
 
+import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sklearn_aecf._data import did_you_mean, quoted
 from sklearn_aecf._files import whole_file
-from sklearn_aecf._inputs import Preparation
+from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._model import Model, mean_logits
 from sklearn_aecf._problem import PROBLEMS
+from sklearn_aecf._statistics import CLIP, CLIP_UNSCALED
 from sklearn_aecf.nn import OwnEncoder
 from sklearn_aecf.nn._runtime import usual_torch
 
@@ -38,6 +40,98 @@ _TALKATIVE = (
 
 # What an ONNX file can hold, less some room for the graph.
 MAX_BYTES = 2**31 - 2**24
+
+
+class Preparation(nn.Module):
+    """What `NetworkInputs` does to arrays, as a graph of tensors: NaN in all of a row's values is a missing modality.
+
+    Parameters
+    ----------
+    inputs : NetworkInputs
+    """
+
+    def __init__(self, inputs: NetworkInputs):
+        super().__init__()
+        self.parts = nn.ModuleList(
+            PreparedRaw(part) if part.statistics is None else PreparedTable(part) for part in inputs.parts
+        )
+
+    def forward(self, arrays: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Inputs of the network, and the presence (b, m) of the modalities, of arrays of shape (b, ...)."""
+        # A modality of one number a row may have no second axis.
+        tables = [x.flatten(1) if x.dim() > 1 else x[:, None] for x in arrays]
+        missing = [x.isnan() for x in tables]
+        present = torch.stack([~flags.all(dim=1) for flags in missing], dim=1)
+        prepared = [
+            part(x, flags, present[:, m])
+            for m, (part, x, flags) in enumerate(zip(self.parts, tables, missing, strict=True))
+        ]
+        return prepared, present
+
+
+def _shaped(values: Tensor, shape: tuple) -> Tensor:
+    """Rows (b, n_values) in the shape of an input (b, ...)."""
+    return values.unflatten(1, shape) if shape else values[:, 0]
+
+
+class PreparedTable(nn.Module):
+    """Of one modality what `prepare` does, and 0 in rows without it.
+
+    Parameters
+    ----------
+    part : TableInput or RawInput
+        With statistics.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    gaps: Tensor
+
+    def __init__(self, part):
+        super().__init__()
+        statistics = part.statistics
+        self.shape = part.shape
+        self.standardize = getattr(part, "standardize", True)
+        for name, values in {"mean": statistics.mean, "scale": statistics.scale}.items():
+            self.register_buffer(name, torch.from_numpy(np.array(values, dtype=np.float64)))
+        self.register_buffer("gaps", torch.from_numpy(np.array(statistics.gaps, dtype=np.int64)))
+
+    def forward(self, x: Tensor, missing: Tensor, present: Tensor) -> Tensor:
+        """Float32 of shape (b, n_inputs) or that of `part`.
+
+        Parameters
+        ----------
+        x : Tensor of shape (b, n_features)
+        missing : bool Tensor of shape (b, n_features)
+        present : bool Tensor of shape (b,)
+        """
+        # In float64, so a large mean under a small spread keeps its digits.
+        wide = x.double()
+        if self.standardize:
+            values = ((wide - self.mean) / self.scale).clamp(-CLIP, CLIP).masked_fill(missing, 0)
+        else:
+            fill = self.mean.clamp(-CLIP_UNSCALED, CLIP_UNSCALED)
+            values = torch.where(missing, fill, wide.clamp(-CLIP_UNSCALED, CLIP_UNSCALED))
+        if len(self.gaps):
+            values = torch.cat([values, missing[:, self.gaps].double()], dim=1)
+        return _shaped(values.float().masked_fill(~present[:, None], 0), self.shape)
+
+
+class PreparedRaw(nn.Module):
+    """Of a modality with an encoder of its own: values as they are, in its dtype, and 0 in rows without it.
+
+    Parameters
+    ----------
+    part : RawInput
+    """
+
+    def __init__(self, part):
+        super().__init__()
+        self.shape, self.dtype = part.shape, part.dtype
+
+    def forward(self, x: Tensor, missing: Tensor, present: Tensor) -> Tensor:
+        """See `PreparedTable.forward`."""
+        return _shaped(x.masked_fill(~present[:, None], 0).to(self.dtype), self.shape)
 
 
 class ModelGraph(nn.Module):

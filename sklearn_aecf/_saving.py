@@ -11,9 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_aecf._data import InputSpec, quoted, warn_caller
 from sklearn_aecf._data._columns import Encoding
-from sklearn_aecf._inputs import ModalityStatistics, NetworkInputs, RawInput, TableInput
+from sklearn_aecf._inputs import NetworkInputs, RawInput, TableInput
 from sklearn_aecf._problem import PROBLEMS
 from sklearn_aecf._saved_file import CannotSaveError, damaged, packed, read_file, shortened, unpacked, write_file
+from sklearn_aecf._statistics import ModalityStatistics
 from sklearn_aecf._training import history_columns
 from sklearn_aecf._training._own_encoders import module_of
 from sklearn_aecf.calibration import SubsetTemperature

@@ -7,9 +7,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_aecf._data import split_modalities
-from sklearn_aecf._inputs import CLIP, NetworkInputs, fit_statistics, prepare
+from sklearn_aecf._inputs import NetworkInputs
 from sklearn_aecf._problem import read_targets
 from sklearn_aecf._rows import LabelledRows
+from sklearn_aecf._statistics import CLIP, fit_statistics, prepare
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64])

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from torch import nn
 
 from sklearn_aecf import AECFClassifier, MultimodalData
-from sklearn_aecf._inputs import fit_statistics
+from sklearn_aecf._statistics import fit_statistics
 from sklearn_aecf.datasets import make_multimodal_classification
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no observed modality")
