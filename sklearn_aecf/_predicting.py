@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_aecf._data import flags_of, warn_caller
 from sklearn_aecf._labels import as_label_array
 from sklearn_aecf._model import Model
+from sklearn_aecf._rows import row_weights
 from sklearn_aecf.nn import AECFNetwork
 from sklearn_aecf.nn._runtime import choose_device
 
@@ -145,7 +146,9 @@ class PredictingMixin:
             From 0 to 1; 1 is best.
         """
         check_is_fitted(self)
-        return self._problem.score(self.predict(X), as_label_array(y, self.classes_), sample_weight)
+        predicted = self.predict(X)
+        weight = None if sample_weight is None else row_weights(sample_weight, len(predicted))
+        return self._problem.score(predicted, as_label_array(y, self.classes_), weight)
 
     def gate_weights(self, X):
         """Weight of each modality in each row.

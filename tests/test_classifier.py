@@ -572,3 +572,20 @@ def test_a_refused_refit_leaves_the_classifier_as_it_was(data):
         clf.fit(np.ones((60, 3)), np.zeros(60))
     assert clf.n_features_in_ == 6
     assert_array_equal(clf.predict_proba(X["a"]), expected)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (["a"] * 150, "sample_weight must be one number per row of X. Got text ('a'); groups go by name: fit(X, y"),
+        (np.ones(3), "sample_weight must have one entry per row (150). Got shape (3,)."),
+        (-np.ones(150), "Negative values in data passed to `sample_weight`"),
+    ],
+)
+def test_weights_of_a_score_are_those_of_fit(data, fitted, weight, message):
+    X, y = data
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fitted.score(X, y, weight)
+    right = fitted.predict(X) == y
+    weight = np.linspace(1, 7, len(y))
+    assert fitted.score(X, y, weight) == pytest.approx(np.average(right, weights=weight))
