@@ -33,8 +33,8 @@ class UpdatingMixin:
         """Go on with rows that have arrived: one pass over them, in batches, with the objective of `fit`.
 
         Means and scales of the features, and the class prior, are those of all rows so far. The optimizer goes on from
-        where it was. Nothing is held out, so `early_stopping`, `validation_fraction`, `max_epochs` and
-        `n_iter_no_change` have no influence. After `fit` it goes on from the fitted state.
+        where it was. Nothing is held out, so `early_stopping`, `validation_fraction`, `max_epochs`,
+        `n_iter_no_change` and `learning_rate_schedule` have no influence. After `fit` it goes on from the fitted state.
 
         Parameters
         ----------
