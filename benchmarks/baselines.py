@@ -333,7 +333,7 @@ NETS = [
     {"learning_rate": 1e-3, "dropout": 0.5},
 ]  # fmt: skip
 # What some rows of the results were measured with; the defaults train for fewer steps.
-LONGER = {"learning_rate": 1e-3, "learning_rate_schedule": "constant", "max_epochs": 100, "n_iter_no_change": 10}
+LONGER = {"learning_rate": 1e-3, "max_epochs": 100, "n_iter_no_change": 10}
 GATED = {"n_members": 1, "masking": None, "entropy_weight": 0, "agreement_weight": 0, "corruption_rate": 0}
 
 # Name to (settings to choose from on validation rows, what makes the model of one of them).

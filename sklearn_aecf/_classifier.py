@@ -155,10 +155,10 @@ class AECFClassifier(
         unlike those of training.
     learning_rate : float, default=3e-3
         Step size of the optimizer, AdamW.
-    learning_rate_schedule : {"cooldown", "constant"}, default="cooldown"
-        ``"cooldown"``: where training would stop, it goes on from the best weights for 0.3 times as many epochs, while
-        the learning rate falls to 0 [3]_. ``"constant"`` stops there. An ``LRScheduler`` or ``EarlyStopping`` among
-        the `callbacks` takes the place of the cooldown.
+    learning_rate_schedule : {"constant", "cooldown"}, default="constant"
+        With ``"cooldown"`` training does not stop where it otherwise would: it goes on from the best weights for 0.3
+        times as many epochs, while the learning rate falls to 0 [3]_. An ``LRScheduler`` or ``EarlyStopping`` among the
+        `callbacks` takes the place of that.
     weight_decay : float, default=1e-2
         Share of each weight, times the learning rate, that AdamW takes away in a step.
     batch_size : int or "auto", default="auto"
@@ -176,7 +176,7 @@ class AECFClassifier(
         ``"auto"`` is 200 rows, but no less than 10 % (or 10,000 rows) and no more than 20 %. Of a splitter, e.g.
         ``TimeSeriesSplit()``, the last split is taken: what it trains on, and what it tests on.
     n_iter_no_change : int or "auto", default="auto"
-        Epochs without a better validation loss after which the cooldown begins, or training stops; ``"auto"`` is 10, or
+        Epochs without a better validation loss after which training stops, or the cooldown begins; ``"auto"`` is 10, or
         as many as 60 steps take; where 10 epochs have more than 1,000 steps, as many as these take, but no fewer than
         3.
     temperature : {"subset", "global"} or None, default="subset"
@@ -299,7 +299,7 @@ class AECFClassifier(
         "corruption_rate": [Interval(Real, 0, 1, closed="left")],
         "corruption": [Corruption, None],
         "learning_rate": [Interval(Real, 0, 3e38, closed="neither")],
-        "learning_rate_schedule": [StrOptions({"cooldown", "constant"})],
+        "learning_rate_schedule": [StrOptions({"constant", "cooldown"})],
         "weight_decay": [Interval(Real, 0, 3e38, closed="left")],
         "batch_size": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, 2**31, closed="left"), StrOptions({"auto"})],
@@ -342,7 +342,7 @@ class AECFClassifier(
         corruption_rate=0.1,
         corruption=None,
         learning_rate=3e-3,
-        learning_rate_schedule="cooldown",
+        learning_rate_schedule="constant",
         weight_decay=1e-2,
         batch_size="auto",
         max_epochs="auto",

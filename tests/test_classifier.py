@@ -242,7 +242,7 @@ class TestValidation:
 class TestWarmStart:
     def test_goes_on(self, data):
         X, y = data
-        clf = fast_classifier(warm_start=True, learning_rate_schedule="constant").fit(X, y)
+        clf = fast_classifier(warm_start=True).fit(X, y)
         before, loss = clf.n_iter_, clf.history_["train_loss"][0]
         clf.set_params(learning_rate=1e-4, max_epochs=3).fit(X, y)
         assert before < clf.n_iter_ <= before + 3

@@ -147,14 +147,7 @@ def test_8_with_everything_off_it_is_a_plain_mlp(data, form):
     off = {"masking": None, "agreement_weight": 0, "entropy_weight": 0, "n_members": 1, "temperature": None}
     off["corruption_rate"] = 0
     clf = fast_classifier(
-        modalities=modalities,
-        early_stopping=False,
-        dropout=0.0,
-        batch_size=150,
-        max_epochs=5,
-        scale=None,
-        learning_rate_schedule="constant",
-        **off,
+        modalities=modalities, early_stopping=False, dropout=0.0, batch_size=150, max_epochs=5, scale=None, **off
     )
     start = {}
 

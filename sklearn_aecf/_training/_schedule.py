@@ -27,7 +27,7 @@ class Schedule(NamedTuple):
     has_cooldown: bool
 
     @classmethod
-    def of(cls, n_rows, batch_size="auto", max_epochs="auto", n_iter_no_change="auto", has_cooldown=True):
+    def of(cls, n_rows, batch_size="auto", max_epochs="auto", n_iter_no_change="auto", has_cooldown=False):
         """The schedule for so many training rows, of parameters of which each may be "auto".
 
         Parameters

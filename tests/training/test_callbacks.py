@@ -168,6 +168,8 @@ class Break(Callback):
         {"masking": "regret"},
         {"early_stopping": False},
         {"n_members": 1, "entropy_scale": 1.0},
+        {"learning_rate_schedule": "cooldown", "learning_rate": 0.2, "n_iter_no_change": 1},
+        {"learning_rate_schedule": "cooldown", "early_stopping": False},
         {"callbacks": [LRScheduler("StepLR", step_size=2, gamma=0.3)]},
         {"callbacks": [LRScheduler("CosineAnnealingLR", T_max=12)], "early_stopping": False},
         {"callbacks": [LRScheduler("ReduceLROnPlateau", monitor="valid_loss", patience=1)], "learning_rate": 0.05},

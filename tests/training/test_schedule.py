@@ -21,6 +21,7 @@ class Rates(Callback):
 
 def rates_of(data, fit=AECFClassifier.fit, callbacks=(), **params):
     rates = Rates()
+    params = {"learning_rate_schedule": "cooldown", **params}
     clf = AECFClassifier(batch_size=32, callbacks=[rates, *callbacks], random_state=0, **params)
     fit(clf, *data)
     return np.array(rates.seen), clf
@@ -40,12 +41,12 @@ def rates_of(data, fit=AECFClassifier.fit, callbacks=(), **params):
     ],
 )
 def test_small_data_have_more_epochs_and_large_data_larger_batches(n_rows, expected):
-    assert Schedule.of(n_rows) == (*expected, True)
+    assert Schedule.of(n_rows) == (*expected, False)
 
 
 def test_numbers_are_taken_as_they_are():
-    assert Schedule.of(1000, batch_size=7, max_epochs=3, n_iter_no_change=2, has_cooldown=False) == (7, 3, 2, False)
-    assert Schedule.of(1000, batch_size=500, n_iter_no_change=2) == (500, 500, 2, True)
+    assert Schedule.of(1000, batch_size=7, max_epochs=3, n_iter_no_change=2, has_cooldown=True) == (7, 3, 2, True)
+    assert Schedule.of(1000, batch_size=500, n_iter_no_change=2) == (500, 500, 2, False)
 
 
 def test_the_net_has_what_auto_stands_for(data):
