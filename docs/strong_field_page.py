@@ -183,6 +183,17 @@ def seeds(field):
     return f"{most} seeds" if least == most else f"{least} to {most} seeds"
 
 
+def coverage(field):
+    """A sentence on what has been measured so far; none where everything has."""
+    counts = [sum(data in names for data in field.data) for names in (WHOLE, SMALL)]
+    if counts == [len(WHOLE), len(SMALL)]:
+        return ""
+    text = f"Measured so far: {counts[0]} of the {len(WHOLE)} data sets, {counts[1]} of the {len(SMALL)} cuts"
+    text += f", {seeds(field)}"
+    missing = ", ".join(title for data, title in WHOLE.items() if data not in field.data)
+    return text + (f". Missing are {missing}.\n\n" if missing else ".\n\n")
+
+
 def sections(field):
     """The tables of the page, as reStructuredText."""
     whole, small = field.among(WHOLE), field.among(SMALL)
@@ -193,7 +204,7 @@ def sections(field):
     for part, kind in ((whole, "data sets"), (small, "small cuts")):
         if part.data:
             tables += [rank_table(part, kind), margin_table(part)]
-    text = "\n".join(as_rst(*table) for table in [*tables, seconds_table(whole)])
+    text = coverage(field) + "\n".join(as_rst(*table) for table in [*tables, seconds_table(whole)])
     some = [model for model in field.others if not all((data, model) in field.tried for data in field.data)]
     return text + (
         f"\nNot tried on every set, so ranked at most among those of one kind: {', '.join(some)}.\n" if some else ""
