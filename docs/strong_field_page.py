@@ -180,7 +180,8 @@ def seeds(field):
     """How many seeds the figures are of."""
     numbers = [len(field.seeds(data, OURS, 0.0, "score")) for data in field.data]
     least, most = min(numbers), max(numbers)
-    return f"{most} seeds" if least == most else f"{least} to {most} seeds"
+    several = f"{most} seed" + "s" * (most > 1)
+    return several if least == most else f"{least} to {several}"
 
 
 def coverage(field):
