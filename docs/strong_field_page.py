@@ -52,13 +52,19 @@ class Field(results_page.Measured):
         return best, found[best]
 
 
+def ece_ranks(field):
+    """Mean rank of each model in calibration error, over data sets and drop rates."""
+    ranks = [results_page.mean_ranks(field, rate, "ece") for rate in RATES]
+    return {model: np.mean([each[model] for each in ranks]) for model in ranks[0]}
+
+
 def rank_table(field, kind):
     """Mean ranks in score and NLL at each drop rate, and in calibration error over all of them."""
     ranks = [results_page.mean_ranks(field, rate, measure) for measure in ("score", "nll") for rate in RATES]
-    ece = [results_page.mean_ranks(field, rate, "ece") for rate in RATES]
+    ece = ece_ranks(field)
     body = []
     for model in ranked(field):
-        cells = [f"{each[model]:.1f}" for each in ranks] + [f"{np.mean([each[model] for each in ece]):.1f}"]
+        cells = [f"{each[model]:.1f}" for each in ranks] + [f"{ece[model]:.1f}"]
         unfinished = sum((data, model) in field.unfinished for data in field.data)
         body.append([model, *cells, str(unfinished) if unfinished else ""])
     header = ["Model", *(f"{name}, drop {rate:g}" for name in ("score", "NLL") for rate in RATES), "ECE, all rates"]
@@ -115,8 +121,7 @@ def goals(field):
             ranks = results_page.mean_ranks(whole, rate, measure)
             yield best_rank(f"best mean rank in {name}, drop {rate:g}", ranks)
     yield nobody_ahead(field)
-    every = [results_page.mean_ranks(whole, rate, "ece") for rate in RATES]
-    yield best_rank("lowest mean rank in ECE", {model: np.mean([each[model] for each in every]) for model in every[0]})
+    yield best_rank("lowest mean rank in ECE", ece_ranks(whole))
     ratios = ratio_to(whole, PLAIN, 0.5, "ece")
     met = sum(ratio <= 0.5 for ratio in ratios.values()) >= 5
     yield "ECE at most half of gated fusion's on five of seven sets, drop 0.5", listed(ratios, "{:.2f}"), met

@@ -668,7 +668,6 @@ class AECFClassifier(
         refuse_single_rows(X)
         form = form_of(X, self.modalities)
         plain = form.is_plain_table
-        columns = frame_columns(X) if is_frame(X) else None
         if plain:
             X = self._validated_table(X, reset)
         if not reset and spec is None:
@@ -682,6 +681,7 @@ class AECFClassifier(
             encode=self.categorical_features is not None,
         )
         if reset and plain and not data.spec.raw:
+            columns = frame_columns(form.X) if is_frame(form.X) else None
             warn_one_table(columns or data.spec.shapes[0][0])
         if reset and not plain:
             form.tell_unused(self.verbose if current_ranks().is_first else 0)

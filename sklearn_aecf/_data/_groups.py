@@ -199,7 +199,7 @@ def tell_unused(unused, n_columns, verbose=0):
     Parameters
     ----------
     unused : sequence
-        Labels or positions.
+        Labels or positions, one at least.
     n_columns : int
         Of X.
     verbose : int
@@ -207,7 +207,7 @@ def tell_unused(unused, n_columns, verbose=0):
     told = f"In no modality, and so not used: {len(unused)} of {n_columns} columns of X ({_some(list(unused))})."
     if 2 * len(unused) > n_columns:
         warn_caller(f"{told} Add them to a group of modalities=, or leave them out of X.")
-    elif len(unused) and verbose > 0:
+    elif verbose > 0:
         print(told)
 
 

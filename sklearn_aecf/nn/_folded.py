@@ -222,9 +222,7 @@ class FoldedReliability:
         factor[..., 2] = torch.where(left > 0, 1 / left, 0)
         self.factor, self.floor = factor, statistics.floor.clone()
         self.detector, self.trusted_from = self._detector(detector, reliability.known, order), reliability.floor[order]
-        self.agreement = None
-        if agreement is not None:
-            self.agreement = agreement.prior.clone(), agreement.prior.log(), 1 - agreement.lying
+        self.agreement = agreement
 
     @staticmethod
     def _detector(detector, known, order):
@@ -264,18 +262,8 @@ class FoldedReliability:
         trust = (hidden[..., 0].T.sigmoid() * present / self.trusted_from).clamp_(max=1)
         if self.agreement is None:
             return trust[:, None] * views
-        factor = self._agree(class_logits, trust, views)
+        factor = self.agreement.factors(class_logits, trust, views)
         return (trust[:, None] * views).mul_(factor).clamp_(max=1)
-
-    def _agree(self, logits: Tensor, trust: Tensor, views: Tensor) -> Tensor:
-        """See `ClassAgreement`."""
-        prior, log_prior, honest = self.agreement
-        ratio = softmax_of_few(logits) / prior
-        genuine = honest * trust.T[..., None]
-        either = torch.addcmul(1 - genuine, genuine, ratio)
-        posterior = softmax_of_few(torch.baddbmm(log_prior, views, either.log().transpose(0, 1)))
-        factor = torch.bmm(posterior, (ratio / either).permute(1, 2, 0))
-        return factor.masked_fill_(views.sum(dim=-1, keepdim=True) < 2, 1)
 
 
 class GroupStatistics:

@@ -273,11 +273,14 @@ class ClassAgreement(nn.Module):
         views : bool Tensor of shape (b, v, m)
         """
         logits = torch.baddbmm(self.bias, embeddings.transpose(0, 1), self.weight)
+        return self.factors(logits, rho, views.to(logits.dtype))
+
+    def factors(self, logits: Tensor, rho: Tensor, observed: Tensor) -> Tensor:
+        """The same from the logits of ``q_m``, (m, b, c), and views (b, v, m) of 1 where observed."""
         ratio = softmax_of_few(logits) / self.prior
         genuine = (1 - self.lying) * rho.T[..., None]
         either = torch.addcmul(1 - genuine, genuine, ratio)
         evidence, share = either.log(), ratio / either
-        observed = views.to(either.dtype)
         posterior = softmax_of_few(torch.baddbmm(self.prior.log(), observed, evidence.transpose(0, 1)))
         factor = torch.bmm(posterior, share.permute(1, 2, 0))
         # Of a modality alone the others say nothing.
